@@ -1,0 +1,18 @@
+//! A change to the configuration: what one resource became.
+
+use crate::{Policy, Service, Text, Workload};
+
+/// One resource set or removed. Applying the same change twice is the same as applying it once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A workload was added or replaced.
+    Workload(Box<Workload>),
+    /// A service was added or replaced.
+    Service(Box<Service>),
+    /// A policy was added or replaced.
+    Policy(Box<Policy>),
+    /// The workload with this uid, or the service with this `namespace/hostname`, is gone.
+    RemoveAddress(Text),
+    /// The policy with this `namespace/name` is gone.
+    RemovePolicy(Text),
+}
