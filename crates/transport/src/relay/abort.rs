@@ -1,0 +1,62 @@
+//! Ending a stream by a reset instead of an orderly end.
+
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
+use tokio::io::DuplexStream;
+use tokio::net::TcpStream;
+
+/// A stream that can be reset, so that its peer sees a failure and not an orderly end.
+pub trait Abort {
+    /// Makes the drop of this stream a reset. What was written and has not left yet is discarded.
+    fn abort(&mut self);
+
+    /// Whether bytes that this stream accepted are still waiting to leave the machine. A stream that cannot tell
+    /// says no.
+    fn unsent(&self) -> bool {
+        false
+    }
+}
+
+impl Abort for TcpStream {
+    /// `SO_LINGER` of zero: close sends RST (tcp(7)).
+    fn abort(&mut self) {
+        // Fails only on a socket that is already dead.
+        let _ = self.set_zero_linger();
+    }
+
+    /// With `TCP_NOTSENT_LOWAT` at one byte the kernel calls a socket writable only when nothing is left to send. The
+    /// option stays set: only a stream that is about to be reset is asked.
+    fn unsent(&self) -> bool {
+        if SockRef::from(self).set_tcp_notsent_lowat(1).is_err() {
+            return false;
+        }
+        let mut socket = [PollFd::new(self.as_fd(), PollFlags::POLLOUT)];
+        // Ready with POLLOUT, POLLERR or POLLHUP: sent, or nobody left to send to.
+        matches!(poll(&mut socket, PollTimeout::ZERO), Ok(0))
+    }
+}
+
+/// For flows over in-memory pipes, which know no reset: the peer sees the end of the stream.
+impl Abort for DuplexStream {
+    fn abort(&mut self) {}
+}
+
+impl<S: Abort + ?Sized> Abort for &mut S {
+    fn abort(&mut self) {
+        (**self).abort();
+    }
+    fn unsent(&self) -> bool {
+        (**self).unsent()
+    }
+}
+
+impl<S: Abort + ?Sized> Abort for Box<S> {
+    fn abort(&mut self) {
+        (**self).abort();
+    }
+    fn unsent(&self) -> bool {
+        (**self).unsent()
+    }
+}
