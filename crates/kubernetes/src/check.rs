@@ -1,0 +1,44 @@
+//! What is wrong with objects that have the right shape: each on its own, and all of them together.
+
+mod authorization_policy;
+mod core;
+mod peer_authentication;
+mod set;
+
+use crate::{FieldPath, Loaded, Object, Problem};
+
+pub use set::validate_set;
+
+/// Collects the complaints about one object.
+struct Complaints<'a> {
+    loaded: &'a Loaded,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Complaints<'_> {
+    fn add(&mut self, path: &FieldPath, reason: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(self.loaded.problem(path.clone(), reason, remedy));
+    }
+
+    /// Adds the error of a check whose text is `reason; remedy`.
+    fn expect(&mut self, path: &FieldPath, outcome: Result<(), String>) {
+        if let Err(message) = outcome {
+            let (reason, remedy) = message.split_once("; ").unwrap_or((&message, ""));
+            self.add(path, reason, remedy);
+        }
+    }
+}
+
+/// Adds everything that is wrong with one object.
+pub(crate) fn object(loaded: &Loaded, problems: &mut Vec<Problem>) {
+    let mut complaints = Complaints { loaded, problems };
+    core::metadata(loaded.object.kind(), loaded.object.metadata(), &mut complaints);
+    match &loaded.object {
+        Object::Namespace(_) | Object::Node(_) | Object::ServiceAccount(_) => {}
+        Object::Pod(pod) => core::pod(pod, &mut complaints),
+        Object::Service(service) => core::service(service, &mut complaints),
+        Object::EndpointSlice(slice) => core::endpoint_slice(slice, &mut complaints),
+        Object::AuthorizationPolicy(policy) => authorization_policy::check(policy, &mut complaints),
+        Object::PeerAuthentication(policy) => peer_authentication::check(&policy.spec, &mut complaints),
+    }
+}
