@@ -1,11 +1,17 @@
 //! Which traffic of a pod goes to its proxy? Rules as data, equal in meaning to what Istio's node agent writes.
 
 mod error;
+mod iptables;
+mod nftables;
 mod redirection;
+mod renderer;
+mod routing;
 
 pub use error::RuleError;
-
+pub use iptables::Iptables;
+pub use nftables::Nftables;
 pub use redirection::{RedirectOptions, redirection};
+pub use renderer::{Applied, Backend, BackendError, Drift, Renderer, Skipped, detect};
 
 use std::net::IpAddr;
 

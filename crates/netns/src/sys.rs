@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use tokio::io::unix::AsyncFd;
+
 /// `NS_GET_NSTYPE` of `<linux/nsfs.h>`: `_IO(0xb7, 3)`.
 const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 /// `SO_NETNS_COOKIE` of `<asm-generic/socket.h>`, Linux 5.14.
@@ -59,6 +61,29 @@ pub(crate) fn packet_socket(index: u32) -> io::Result<OwnedFd> {
         )
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(socket) }
+}
+
+/// How many frames the packet socket dropped since the last question (`PACKET_STATISTICS`).
+pub(crate) fn packets_lost(socket: &OwnedFd) -> io::Result<u64> {
+    let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut length = size_of::<libc::tpacket_stats>() as libc::socklen_t;
+    // SAFETY: `statistics` and `length` are live, writable and of the size told.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
+            (&raw mut statistics).cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(u64::from(statistics.tp_drops)) }
+}
+
+/// Registers a descriptor with the current tokio runtime.
+pub(crate) fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by the result, which neither closes nor replaces it while registered.
+    unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }
 
 /// Which side of a [`fork`] this is.

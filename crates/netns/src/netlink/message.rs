@@ -29,6 +29,11 @@ impl Message {
         self.pad();
     }
 
+    /// Overwrites the flags of the message that starts at `start`.
+    pub(crate) fn set_flags(&mut self, start: usize, flags: u16) {
+        self.patch(start + 6, &flags.to_ne_bytes());
+    }
+
     /// Appends bytes as they are, for the fixed part behind the header.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
