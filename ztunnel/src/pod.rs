@@ -1,0 +1,104 @@
+//! A pod as the agent handed it over: who it is, and the network namespace that its sockets are made in.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_model::{Identity, Snapshot, Text, Workload};
+use ambit_netns::{EnterError, Namespace};
+use ambit_transport::dial::{self, DialError, DialOptions};
+use ambit_transport::listen::{self, ListenError, ListenOptions};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::configuration::Configuration;
+
+/// How long a connection waits for its pod's workload to arrive from the controller.
+pub const WORKLOAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// One enrolled pod. Identity is this name, namespace and service account, and the network namespace that they came
+/// with: no address and no header says who a connection belongs to.
+#[derive(Debug)]
+pub struct Pod {
+    /// The agent's key, in Kubernetes the pod's UID.
+    pub uid: Text,
+    /// Pod name.
+    pub name: Text,
+    /// Kubernetes namespace.
+    pub namespace: Text,
+    /// Service account.
+    pub service_account: Text,
+    /// Network namespace.
+    pub netns: Namespace,
+}
+
+/// Why a pod's own workload cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownWorkload {
+    /// The controller has not announced it.
+    #[error("pod {0}/{1} is not known to the controller: check that its Pod object is there and names this node")]
+    Absent(Text, Text),
+    /// The agent and the controller do not agree on who it is.
+    #[error("pod {0}/{1} runs as service account {2} for the agent and {3} for the controller; waiting until they agree")]
+    Disagreement(Text, Text, Text, Text),
+}
+
+/// Why a socket could not be made in a pod's namespace.
+#[derive(Debug, thiserror::Error)]
+pub enum PodSocketError {
+    /// The namespace cannot be entered.
+    #[error(transparent)]
+    Enter(#[from] EnterError),
+    /// No listener.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The runtime does not take the socket.
+    #[error("cannot watch a socket of the pod: {0}")]
+    Register(#[from] io::Error),
+}
+
+impl Pod {
+    /// The pod's workload in a snapshot, if agent and controller agree on who it is.
+    pub fn workload(&self, snapshot: &Snapshot) -> Result<Arc<Workload>, UnknownWorkload> {
+        let (namespace, name) = (self.namespace.clone(), self.name.clone());
+        match snapshot.local_workload(&namespace, &name) {
+            None => Err(UnknownWorkload::Absent(namespace, name)),
+            Some(workload) if *workload.identity.service_account() == self.service_account => Ok(workload.clone()),
+            Some(workload) => Err(UnknownWorkload::Disagreement(
+                namespace,
+                name,
+                self.service_account.clone(),
+                workload.identity.service_account().clone(),
+            )),
+        }
+    }
+
+    /// [`Self::workload`], waiting up to [`WORKLOAD_PATIENCE`] for it to arrive.
+    pub async fn known(&self, configuration: &Configuration) -> Result<Arc<Workload>, UnknownWorkload> {
+        let found = configuration.wait(WORKLOAD_PATIENCE, |snapshot| self.workload(snapshot).ok()).await;
+        found.map_or_else(|| self.workload(&configuration.snapshot()), Ok)
+    }
+
+    /// Listens on a port of the pod, on every address of both families.
+    pub fn listen(&self, port: u16, ipv6: bool) -> Result<TcpListener, PodSocketError> {
+        let wildcard: IpAddr = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
+        // Every worker listens on its own socket of the same port, and so does the next version during an upgrade.
+        let options = ListenOptions { dual_stack: ipv6, reuse_port: true, ..ListenOptions::default() };
+        let listener = self.netns.run(|| listen::tcp_listener(SocketAddr::new(wildcard, port), &options))??;
+        Ok(TcpListener::from_std(listener)?)
+    }
+
+    /// Dials from inside the pod.
+    pub async fn dial(&self, options: &DialOptions, target: SocketAddr) -> Result<TcpStream, PodSocketError> {
+        let socket = self.netns.run(|| dial::socket(options, target))??;
+        Ok(dial::connect(socket, target, options.timeout).await?)
+    }
+
+    /// The identity that the pod has in a trust domain.
+    pub fn identity(&self, trust_domain: &str) -> Result<Identity, ambit_model::identity::InvalidIdentity> {
+        Identity::new(trust_domain, &self.namespace, &self.service_account)
+    }
+}

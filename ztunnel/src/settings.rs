@@ -1,0 +1,264 @@
+//! The settings of ztunnel: the environment variables of Istio's ztunnel, read once.
+//!
+//! Variables of Istio's that belong to a part that is not here (`LOCAL_XDS`, `FAKE_CA`, `CRL_PATH`, `XDS_ON_DEMAND`,
+//! `UNSTABLE_ENABLE_SOCKS5`, `PROXY_MODE=dedicated`) are refused when they ask for it: starting without it would be a
+//! silent change of behaviour.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ambit_app::settings::{Environment, Problem, SettingsError};
+use ambit_app::{runtime, worker_threads};
+use ambit_model::traffic::ports;
+
+/// Where certificates and configuration come from, and how it is trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `https://HOST:PORT`.
+    pub address: String,
+    /// File with the root certificates that its certificate must chain to.
+    pub roots: PathBuf,
+    /// Name to verify instead of the host of the address.
+    pub verify_name: Option<String>,
+    /// Further headers of each request.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// All settings of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The controller's configuration service (`XDS_ADDRESS`, `XDS_ROOT_CA`, `ALT_XDS_HOSTNAME`, `XDS_HEADER_*`).
+    pub xds: Endpoint,
+    /// The certificate service (`CA_ADDRESS`, `CA_ROOT_CA`, `ALT_CA_HOSTNAME`, `CA_HEADER_*`).
+    pub ca: Endpoint,
+    /// File with the token that proves who this proxy is, read for each request (`AUTH_TOKEN`).
+    pub token: PathBuf,
+    /// This node (`NODE_NAME`).
+    pub node: String,
+    /// Name and namespace of this proxy's own pod, for the node id (`POD_NAME`, `POD_NAMESPACE`).
+    pub pod_name: String,
+    /// See `pod_name`.
+    pub pod_namespace: String,
+    /// This proxy's own address, for the node id (`INSTANCE_IP`).
+    pub instance_ip: String,
+    /// Metadata of the node id (`ISTIO_META_*`).
+    pub metadata: BTreeMap<String, String>,
+    /// The cluster (`ISTIO_META_CLUSTER_ID`, `CLUSTER_ID`).
+    pub cluster: String,
+    /// The agent's socket (`INPOD_UDS`).
+    pub agent_socket: PathBuf,
+    /// Data-plane threads (`ZTUNNEL_WORKER_THREADS`).
+    pub workers: usize,
+    /// Lifetime asked of the certificate service (`SECRET_TTL`).
+    pub certificate_lifetime: Duration,
+    /// Streams per tunnel (`POOL_MAX_STREAMS_PER_CONNECTION`).
+    pub tunnel_streams: u32,
+    /// How long an unused tunnel is kept (`POOL_UNUSED_RELEASE_TIMEOUT`).
+    pub tunnel_idle: Duration,
+    /// HTTP/2 window of a stream in bytes (`HTTP2_STREAM_WINDOW_SIZE`).
+    pub stream_window: u32,
+    /// HTTP/2 window of a tunnel in bytes, larger than a stream's (`HTTP2_CONNECTION_WINDOW_SIZE`).
+    pub connection_window: u32,
+    /// Largest HTTP/2 frame accepted, in bytes (`HTTP2_FRAME_SIZE`).
+    pub frame: u32,
+    /// Mark of every packet this proxy sends, which the pod's rules let pass (`PACKET_MARK`).
+    pub mark: u32,
+    /// Dial the application from the client's address (`ENABLE_ORIG_SRC`).
+    pub original_source: bool,
+    /// Listen on IPv6 too (`IPV6_ENABLED`).
+    pub ipv6: bool,
+    /// How long connections may go on after a SIGTERM (`CONNECTION_TERMINATION_DEADLINE`, or
+    /// `TERMINATION_GRACE_PERIOD_SECONDS` less a few seconds).
+    pub drain: Duration,
+    /// Keepalive of dialled sockets (`KEEPALIVE_ENABLED`, `_TIME`, `_INTERVAL`, `_RETRIES`).
+    pub keepalive: Option<ambit_transport::Keepalive>,
+    /// `TCP_USER_TIMEOUT` of dialled sockets (`USER_TIMEOUT_ENABLED`).
+    pub user_timeout: bool,
+    /// Tell the client who answers, in the response's baggage (`ENABLE_RESPONSE_BAGGAGE`).
+    pub response_baggage: bool,
+    /// Administration port on localhost, metrics port and readiness port.
+    pub ports: Ports,
+}
+
+/// The ports that ztunnel serves for operators in its own namespace. `AMBIT_ADMIN_PORT`, `AMBIT_STATS_PORT` and
+/// `AMBIT_READINESS_PORT` move them, so that several nodes fit on one machine; 0 lets the system choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ports {
+    /// Localhost only.
+    pub admin: u16,
+    /// Every address.
+    pub stats: u16,
+    /// Every address.
+    pub readiness: u16,
+}
+
+const DEFAULT_CONTROLLER: &str = "https://localhost:15012";
+const CLUSTER_CONTROLLER: &str = "https://istiod.istio-system.svc:15012";
+const DEFAULT_ROOTS: &str = "./var/run/secrets/istio/root-cert.pem";
+const DEFAULT_TOKEN: &str = "./var/run/secrets/tokens/istio-token";
+const DEFAULT_AGENT_SOCKET: &str = "/var/run/ztunnel/ztunnel.sock";
+const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIB: u32 = 1024 * 1024;
+
+/// Reads all settings; every problem is reported together.
+pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError> {
+    let env = &mut environment;
+    env.refuse_unknown("AMBIT_");
+    refuse_absent_parts(env);
+    let in_cluster = env.optional_text("KUBERNETES_SERVICE_HOST").is_some();
+    let controller = if in_cluster { CLUSTER_CONTROLLER } else { DEFAULT_CONTROLLER };
+    let metadata = env.prefixed("ISTIO_META_");
+    let cluster = env.text("CLUSTER_ID", "Kubernetes");
+    let stream_window = env.number("HTTP2_STREAM_WINDOW_SIZE", MIB / 4, 65_535..=i32::MAX as u32);
+    let connection_window = env.number("HTTP2_CONNECTION_WINDOW_SIZE", 2 * MIB, 65_535..=i32::MAX as u32);
+    if connection_window <= stream_window {
+        let accepted = "more than HTTP2_STREAM_WINDOW_SIZE";
+        let reason = "one stream that nobody reads would stop all others of its tunnel";
+        let value = connection_window.to_string();
+        env.problem(Problem::new("HTTP2_CONNECTION_WINDOW_SIZE", Some(&value), accepted, reason));
+    }
+    let settings = Settings {
+        xds: endpoint(env, "XDS", controller),
+        ca: endpoint(env, "CA", controller),
+        token: env.path("AUTH_TOKEN", DEFAULT_TOKEN),
+        node: env.required_text("NODE_NAME", "it says whose pods this proxy serves"),
+        pod_name: env.text("POD_NAME", "ztunnel"),
+        pod_namespace: env.text("POD_NAMESPACE", "istio-system"),
+        instance_ip: env.text("INSTANCE_IP", "1.1.1.1"),
+        cluster: metadata.get("CLUSTER_ID").cloned().unwrap_or(cluster),
+        metadata,
+        agent_socket: env.path("INPOD_UDS", DEFAULT_AGENT_SOCKET),
+        workers: workers(env),
+        certificate_lifetime: env.duration("SECRET_TTL", DAY),
+        tunnel_streams: env.number("POOL_MAX_STREAMS_PER_CONNECTION", 100, 1..=10_000),
+        tunnel_idle: env.duration("POOL_UNUSED_RELEASE_TIMEOUT", Duration::from_secs(90)),
+        stream_window,
+        connection_window,
+        frame: env.number("HTTP2_FRAME_SIZE", MIB / 4, 16_384..=16_777_215),
+        mark: env.number("PACKET_MARK", 1337, 1..=u32::MAX),
+        original_source: env.flag("ENABLE_ORIG_SRC", true),
+        ipv6: env.flag("IPV6_ENABLED", true),
+        drain: drain(env),
+        keepalive: keepalive(env),
+        user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
+        response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
+        ports: Ports {
+            admin: env.number("AMBIT_ADMIN_PORT", ports::ADMIN, 0..=u16::MAX),
+            stats: env.number("AMBIT_STATS_PORT", ports::STATS, 0..=u16::MAX),
+            readiness: env.number("AMBIT_READINESS_PORT", ports::READINESS, 0..=u16::MAX),
+        },
+    };
+    environment.finish()?;
+    Ok(settings)
+}
+
+fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
+    let accepted = "https://HOST:PORT";
+    let address = env.parsed(&format!("{prefix}_ADDRESS"), accepted, |value| {
+        let uri: http::Uri = value.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(_)) => Ok(value.trim_end_matches('/').to_owned()),
+            (Some("http"), _) => Err("configuration is never taken from an unencrypted port".to_owned()),
+            _ => Err("it is not".to_owned()),
+        }
+    });
+    Endpoint {
+        address: address.unwrap_or_else(|| default.to_owned()),
+        roots: env.path(&format!("{prefix}_ROOT_CA"), DEFAULT_ROOTS),
+        verify_name: env.optional_text(&format!("ALT_{prefix}_HOSTNAME")),
+        headers: env.prefixed(&format!("{prefix}_HEADER_")),
+    }
+}
+
+fn workers(env: &mut Environment) -> usize {
+    let cores = runtime::cores();
+    let accepted = "a number of threads, or a percentage of the processors such as 50%";
+    let set = env.parsed("ZTUNNEL_WORKER_THREADS", accepted, |value| worker_threads(Some(value), cores));
+    set.or_else(|| worker_threads(None, cores).ok()).unwrap_or(2)
+}
+
+fn drain(env: &mut Environment) -> Duration {
+    let explicit =
+        env.parsed("CONNECTION_TERMINATION_DEADLINE", "a duration such as 25s", ambit_app::settings::parse_duration);
+    let grace = env.parsed("TERMINATION_GRACE_PERIOD_SECONDS", "a number of seconds", str::parse::<u64>);
+    // The last seconds are for closing what is left in an orderly way before the kill.
+    let within_grace = grace.map(|grace| Duration::from_secs(if grace > 10 { grace - 5 } else { grace.max(2) - 1 }));
+    explicit.or(within_grace).unwrap_or(DEFAULT_DRAIN)
+}
+
+fn keepalive(env: &mut Environment) -> Option<ambit_transport::Keepalive> {
+    let usual = ambit_transport::Keepalive::default();
+    let keepalive = ambit_transport::Keepalive {
+        idle: env.duration("KEEPALIVE_TIME", usual.idle),
+        interval: env.duration("KEEPALIVE_INTERVAL", usual.interval),
+        probes: env.number("KEEPALIVE_RETRIES", usual.probes, 1..=127),
+    };
+    env.flag("KEEPALIVE_ENABLED", true).then_some(keepalive)
+}
+
+fn refuse_absent_parts(env: &mut Environment) {
+    env.choice("PROXY_MODE", (), &[("shared", ())]);
+    for name in ["XDS_ON_DEMAND", "FAKE_CA", "UNSTABLE_ENABLE_SOCKS5"] {
+        if env.flag(name, false) {
+            env.problem(Problem::new(name, Some("true"), "false", "this proxy does not have that part"));
+        }
+    }
+    for name in ["LOCAL_XDS_PATH", "LOCAL_XDS", "CRL_PATH"] {
+        if let Some(value) = env.optional_text(name) {
+            env.problem(Problem::new(name, Some(&value), "unset", "this proxy does not have that part"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+        settings(Environment::from_map(values.iter().copied()))
+    }
+
+    #[test]
+    fn istios_variables_are_read() {
+        let settings = read(&[
+            ("NODE_NAME", "n1"),
+            ("XDS_ADDRESS", "https://10.0.0.1:15012"),
+            ("CA_ADDRESS", "https://ca.example:15012/"),
+            ("ALT_CA_HOSTNAME", "istiod.istio-system.svc"),
+            ("ISTIO_META_CLUSTER_ID", "east"),
+            ("CLUSTER_ID", "west"),
+            ("XDS_HEADER_tenant", "a"),
+            ("SECRET_TTL", "1h30m"),
+            ("ZTUNNEL_WORKER_THREADS", "3"),
+            ("TERMINATION_GRACE_PERIOD_SECONDS", "30"),
+        ])
+        .unwrap();
+        assert_eq!(settings.xds.address, "https://10.0.0.1:15012");
+        assert_eq!(settings.ca.address, "https://ca.example:15012");
+        assert_eq!(settings.ca.verify_name.as_deref(), Some("istiod.istio-system.svc"));
+        assert_eq!(settings.cluster, "east");
+        assert_eq!(settings.xds.headers.get("tenant").map(String::as_str), Some("a"));
+        assert_eq!(settings.certificate_lifetime, Duration::from_secs(5400));
+        assert_eq!((settings.workers, settings.drain), (3, Duration::from_secs(25)));
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once() {
+        let error = read(&[
+            ("XDS_ADDRESS", "http://10.0.0.1:15010"),
+            ("PACKET_MARK", "0"),
+            ("PROXY_MODE", "dedicated"),
+            ("HTTP2_CONNECTION_WINDOW_SIZE", "100000"),
+            ("AMBIT_ADMIN_PROT", "1"),
+        ])
+        .unwrap_err()
+        .to_string();
+        for name in
+            ["NODE_NAME", "XDS_ADDRESS", "PACKET_MARK", "PROXY_MODE", "HTTP2_CONNECTION_WINDOW_SIZE", "AMBIT_ADMIN_PROT"]
+        {
+            assert!(error.contains(name), "{name} is not named in {error}");
+        }
+    }
+}
