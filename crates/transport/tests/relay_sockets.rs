@@ -1,0 +1,227 @@
+//! The relay over real sockets on the loopback: what a TCP peer sees of ends, resets and stalls.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::future::pending;
+use std::io;
+use std::time::Duration;
+
+use ambit_transport::relay::{ByteCounters, CloseReason, Limits, RelayError, Relayed, Side, relay};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+type Outcome = Result<Relayed, RelayError>;
+
+async fn connected() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (dialled.unwrap(), accepted.unwrap().0)
+}
+
+/// A client and a server with a relay between them, cut when the close future ends.
+async fn through(
+    close: impl Future<Output = CloseReason> + Send + 'static,
+) -> (TcpStream, TcpStream, JoinHandle<Outcome>) {
+    let (client, downstream) = connected().await;
+    let (upstream, server) = connected().await;
+    let counters = ByteCounters::default();
+    let task = tokio::spawn(async move {
+        let outcome = relay(downstream, upstream, &counters, Limits::default(), close).await;
+        let moved = match &outcome {
+            Ok(relayed) => *relayed,
+            Err(error) => error.relayed(),
+        };
+        assert_eq!((counters.sent(), counters.received()), (moved.sent, moved.received));
+        outcome
+    });
+    (client, server, task)
+}
+
+async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), work).await.expect("it hangs")
+}
+
+async fn assert_reset(stream: &mut TcpStream) {
+    let error = in_time(stream.read(&mut [0; 16])).await.expect_err("an orderly end instead of a reset");
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+}
+
+#[tokio::test]
+async fn f16_half_close_passes_both_ways() {
+    let (mut client, mut server, task) = through(pending()).await;
+    client.write_all(b"ping").await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut all = Vec::new();
+    in_time(server.read_to_end(&mut all)).await.unwrap();
+    assert_eq!(all, b"ping");
+    server.write_all(&[5; 300_000]).await.unwrap();
+    drop(server);
+    let mut all = Vec::new();
+    in_time(client.read_to_end(&mut all)).await.unwrap();
+    assert_eq!(all.len(), 300_000);
+    assert_eq!(in_time(task).await.unwrap().unwrap(), Relayed { sent: 4, received: 300_000 });
+}
+
+#[tokio::test]
+async fn f17_a_reset_reaches_the_other_side_as_a_reset() {
+    // The server resets.
+    let (mut client, server, task) = through(pending()).await;
+    server.set_zero_linger().unwrap();
+    drop(server);
+    assert_reset(&mut client).await;
+    let error = in_time(task).await.unwrap().unwrap_err();
+    assert!(matches!(error, RelayError::Failed { side: Side::Upstream, .. }), "{error}");
+
+    // The client resets.
+    let (client, mut server, task) = through(pending()).await;
+    client.set_zero_linger().unwrap();
+    drop(client);
+    assert_reset(&mut server).await;
+    let error = in_time(task).await.unwrap().unwrap_err();
+    assert!(matches!(error, RelayError::Failed { side: Side::Downstream, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn f17_bytes_before_a_reset_arrive_before_it() {
+    let (mut client, mut server, task) = through(pending()).await;
+    // More than the client's socket holds at first, so that the relay has bytes waiting when the reset comes.
+    let writer = tokio::spawn(async move {
+        server.write_all(&vec![9; 3_000_000]).await.unwrap();
+        server
+    });
+    let mut first = vec![0; 1_000_000];
+    in_time(client.read_exact(&mut first)).await.unwrap();
+    let reader = tokio::spawn(async move {
+        let mut total = 1_000_000;
+        let mut piece = vec![0; 65_536];
+        loop {
+            match client.read(&mut piece).await {
+                Ok(0) => panic!("an orderly end instead of a reset after {total} bytes"),
+                Ok(bytes) => total += bytes,
+                Err(error) => return (total, error.kind()),
+            }
+        }
+    });
+    let server = in_time(writer).await.unwrap();
+    // Let everything reach the relay first; what the server itself discards is not the relay's to deliver.
+    while unsent(&server) {
+        tokio::task::yield_now().await;
+    }
+    server.set_zero_linger().unwrap();
+    drop(server);
+    let (total, kind) = in_time(reader).await.unwrap();
+    assert_eq!((total, kind), (3_000_000, io::ErrorKind::ConnectionReset));
+    assert_eq!(in_time(task).await.unwrap().unwrap_err().relayed().received, 3_000_000);
+}
+
+fn unsent(stream: &TcpStream) -> bool {
+    ambit_transport::Abort::unsent(stream)
+}
+
+#[tokio::test]
+async fn a_refused_upload_still_gets_its_answer() {
+    let (mut client, mut server, task) = through(pending()).await;
+    // The server reads a little, answers and closes with most of the upload unread: its kernel sends a reset.
+    client.write_all(&[1; 100_000]).await.unwrap();
+    in_time(server.read_exact(&mut [0; 10])).await.unwrap();
+    server.write_all(b"413").await.unwrap();
+    drop(server);
+    let mut answer = [0; 3];
+    in_time(client.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"413");
+    let error = in_time(task).await.unwrap().unwrap_err();
+    assert!(matches!(error, RelayError::Failed { side: Side::Upstream, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_cut_is_a_reset_for_both() {
+    let (cut, close) = tokio::sync::oneshot::channel();
+    let (mut client, mut server, task) = through(async move { close.await.unwrap() }).await;
+    client.write_all(b"x").await.unwrap();
+    in_time(server.read_exact(&mut [0])).await.unwrap();
+    cut.send(CloseReason::Revoked).unwrap();
+    assert_reset(&mut client).await;
+    assert_reset(&mut server).await;
+    assert!(matches!(
+        in_time(task).await.unwrap(),
+        Err(RelayError::Closed { reason: CloseReason::Revoked, .. })
+    ));
+}
+
+#[tokio::test]
+async fn a_dropped_relay_is_a_reset_for_both() {
+    let (mut client, mut server, task) = through(pending()).await;
+    client.write_all(b"x").await.unwrap();
+    in_time(server.read_exact(&mut [0])).await.unwrap();
+    task.abort();
+    assert_reset(&mut client).await;
+    assert_reset(&mut server).await;
+}
+
+#[tokio::test]
+async fn f18_a_stalled_client_gets_everything_when_it_reads_again() {
+    const TOTAL: usize = 64 * 1024 * 1024;
+    let (mut client, mut server, task) = through(pending()).await;
+    let data: Vec<u8> = (0..TOTAL).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    // The client does not read until every buffer on the way is full and the server can write no more.
+    let mut written = 0;
+    let mut idle = 0;
+    while idle < 200 {
+        match server.try_write(&data[written..]) {
+            Ok(bytes) => {
+                written += bytes;
+                idle = 0;
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                idle += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+        assert!(written < TOTAL, "back-pressure does not reach the server");
+    }
+    let expected = data.clone();
+    let writer = tokio::spawn(async move {
+        server.write_all(&data[written..]).await.unwrap();
+        server.shutdown().await.unwrap();
+        server
+    });
+    let mut all = Vec::with_capacity(TOTAL);
+    in_time(client.read_to_end(&mut all)).await.unwrap();
+    assert!(all == expected, "bytes differ");
+    let mut server = in_time(writer).await.unwrap();
+    client.shutdown().await.unwrap();
+    assert_eq!(in_time(server.read(&mut [0])).await.unwrap(), 0);
+    assert_eq!(in_time(task).await.unwrap().unwrap().received, TOTAL as u64);
+}
+
+#[tokio::test]
+async fn many_connections_at_once() {
+    let mut running = Vec::new();
+    for number in 0..150_u8 {
+        running.push(tokio::spawn(async move {
+            let (mut client, mut server, task) = through(pending()).await;
+            let payload = vec![number; 40_000];
+            let sent = payload.clone();
+            let serve = async move {
+                let mut all = Vec::new();
+                server.read_to_end(&mut all).await.unwrap();
+                server.write_all(&all).await.unwrap();
+            };
+            let talk = async move {
+                client.write_all(&payload).await.unwrap();
+                client.shutdown().await.unwrap();
+                let mut all = Vec::new();
+                client.read_to_end(&mut all).await.unwrap();
+                all
+            };
+            let ((), answer) = tokio::join!(serve, talk);
+            assert_eq!(answer, sent);
+            assert_eq!(task.await.unwrap().unwrap(), Relayed { sent: 40_000, received: 40_000 });
+        }));
+    }
+    for task in running {
+        in_time(task).await.unwrap();
+    }
+}
