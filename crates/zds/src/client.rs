@@ -143,18 +143,10 @@ impl Client {
                     self.connect()?;
                 }
                 Link::Up(up) => {
-                    let received = match up.exchange().await {
-                        Ok(Some(datagram)) => datagram,
-                        Ok(None) => {
-                            let path = self.path.clone();
-                            return Err(self.lost(ConnectionError::Closed { path }));
-                        }
-                        Err(source) => {
-                            let path = self.path.clone();
-                            return Err(self.lost(ConnectionError::Io { path, source }));
-                        }
-                    };
-                    let event = wire::read_request(received).and_then(|event| self.session.admit(event));
+                    let received = up.exchange().await;
+                    let datagram = received.map_err(|source| self.broken(Some(source)))?;
+                    let datagram = datagram.ok_or_else(|| self.broken(None))?;
+                    let event = wire::read_request(datagram).and_then(|event| self.session.admit(event));
                     return self.give_out(event);
                 }
             }
@@ -213,6 +205,16 @@ impl Client {
         }
     }
 
+    fn broken(&mut self, source: Option<io::Error>) -> ConnectionError {
+        let path = self.path.clone();
+        self.lost(match source {
+            Some(source) if source.kind() != io::ErrorKind::BrokenPipe => {
+                ConnectionError::Io { path, source }
+            }
+            _ => ConnectionError::Closed { path },
+        })
+    }
+
     fn lost(&mut self, error: ConnectionError) -> ConnectionError {
         self.link = Link::Down(Some(Instant::now() + self.backoff.wait(rand::random())));
         error
@@ -240,3 +242,6 @@ impl Up {
         self.outgoing = self.socket.send_now(&bytes).is_err().then_some(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests;

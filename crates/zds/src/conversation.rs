@@ -68,6 +68,8 @@ pub(crate) struct Conversation {
     todo: VecDeque<Planned>,
     /// What `todo` was planned for.
     planned_for: Option<(u64, bool, bool)>,
+    /// The tenure that all answers were reported in.
+    tenure: Option<u64>,
 }
 
 impl Conversation {
@@ -132,13 +134,18 @@ impl Conversation {
         }
     }
 
-    /// Everything the proxy has said of pods: to be reported when it becomes the newest.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = Answer> {
-        self.told.iter().map(|(uid, told)| Answer {
+    /// Everything the proxy has said of pods, once in each tenure: another proxy may have decided in between.
+    pub(crate) fn answers(&mut self, tenure: Option<u64>) -> Vec<Answer> {
+        if std::mem::replace(&mut self.tenure, tenure) == tenure || tenure.is_none() {
+            return Vec::new();
+        }
+        let told = self.told.iter();
+        told.map(|(uid, told)| Answer {
             uid: uid.clone(),
             version: told.version,
             outcome: told.outcome.clone(),
         })
+        .collect()
     }
 
     fn due(&self, newest: bool) -> Option<(Instant, &String)> {

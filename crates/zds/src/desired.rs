@@ -43,6 +43,8 @@ pub(crate) struct Desired {
     revision: u64,
     last_version: u64,
     last_connection: u64,
+    /// Grows with each connection that comes or goes.
+    generation: u64,
 }
 
 impl Desired {
@@ -86,9 +88,10 @@ impl Desired {
     /// A proxy has said hello.
     pub(crate) fn join(&mut self) -> ConnectionId {
         self.last_connection += 1;
-        self.revision += 1;
         let connection = ConnectionId(self.last_connection);
         self.connections.insert(connection);
+        self.revision += 1;
+        self.generation += 1;
         connection
     }
 
@@ -96,11 +99,17 @@ impl Desired {
     pub(crate) fn leave(&mut self, connection: ConnectionId) {
         self.connections.remove(&connection);
         self.revision += 1;
+        self.generation += 1;
+    }
+
+    /// Set for the connection that gets new pods, the newest; another number tells that others came or went since.
+    pub(crate) fn tenure(&self, connection: ConnectionId) -> Option<u64> {
+        (self.connections.last() == Some(&connection)).then_some(self.generation)
     }
 
     /// Whether this is the connection that gets new pods.
     pub(crate) fn is_newest(&self, connection: ConnectionId) -> bool {
-        self.connections.last() == Some(&connection)
+        self.tenure(connection).is_some()
     }
 
     /// Takes a proxy's answer on a version of a pod; tells whether the pod's status changed.

@@ -23,6 +23,8 @@ mod identity;
 mod listening;
 mod session;
 mod socket;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use identity::WorkloadIdentity;

@@ -215,11 +215,11 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Looks at the pods, with whether this is the newest connection. What changes after it wakes [`Self::changed`].
-    pub(crate) fn look<T>(&mut self, look: impl FnOnce(&Desired, bool) -> T) -> T {
+    /// Looks at the pods, with this connection's tenure. What changes after it wakes [`Self::changed`].
+    pub(crate) fn look<T>(&mut self, look: impl FnOnce(&Desired, Option<u64>) -> T) -> T {
         self.work.borrow_and_update();
         let desired = self.registry.0.desired.lock();
-        look(&desired, desired.is_newest(self.id))
+        look(&desired, desired.tenure(self.id))
     }
 
     /// Waits for a change since the last look.

@@ -165,16 +165,12 @@ async fn serve(socket: &Seqpacket, registry: &Registry) -> Result<std::convert::
 
     let mut membership = registry.join();
     let mut conversation = Conversation::default();
-    let mut was_newest = false;
     loop {
-        let (step, newest) =
-            membership.look(|desired, newest| (conversation.next(desired, newest, Instant::now()), newest));
-        if newest && !was_newest {
-            for answer in conversation.answers() {
-                report(&membership, &answer);
-            }
+        let (step, tenure) = membership
+            .look(|desired, tenure| (conversation.next(desired, tenure.is_some(), Instant::now()), tenure));
+        for answer in conversation.answers(tenure) {
+            report(&membership, &answer);
         }
-        was_newest = newest;
         match step {
             Some(step) => {
                 let outcome = timeout(DEADLINE, exchange(socket, &step))
@@ -187,7 +183,7 @@ async fn serve(socket: &Seqpacket, registry: &Registry) -> Result<std::convert::
                     report(&membership, &answer);
                 }
             }
-            None => idle(socket, &mut membership, conversation.next_retry(newest)).await?,
+            None => idle(socket, &mut membership, conversation.next_retry(tenure.is_some())).await?,
         }
     }
 }
@@ -243,17 +239,4 @@ fn describe(step: &Step) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::may_connect;
-
-    #[test]
-    fn only_root_and_the_agents_own_user_connect() {
-        assert!(may_connect(0, 1000));
-        assert!(may_connect(1000, 1000));
-        assert!(may_connect(0, 0));
-        assert!(!may_connect(1000, 0));
-        assert!(!may_connect(1001, 1000));
-        // The overflow user: a peer from a user namespace that is not mapped here.
-        assert!(!may_connect(65_534, 0));
-    }
-}
+mod tests;

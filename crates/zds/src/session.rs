@@ -155,8 +155,6 @@ mod tests {
                         prop_assert_eq!(session.admit(keep(&uid)).is_ok(), !complete);
                         if !complete && let Some(named) = pods.get_mut(&uid) {
                             *named = connection;
-                        } else if !complete {
-                            // Kept without ever being known: an add of it later in this connection names it anyway.
                         }
                     }
                     2 => {

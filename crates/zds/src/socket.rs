@@ -63,7 +63,11 @@ impl Seqpacket {
 
     /// Receives one datagram of at most `limit` bytes and one descriptor; `None` when the peer has closed. Cancel-safe.
     pub(crate) async fn receive(&self, limit: usize) -> io::Result<Option<Datagram<OwnedFd>>> {
-        self.0.async_io(Interest::READABLE, || receive(&self.0, limit)).await
+        match self.0.async_io(Interest::READABLE, || receive(&self.0, limit)).await {
+            // It closed before it had read all that we sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(None),
+            received => received,
+        }
     }
 }
 
@@ -107,4 +111,10 @@ fn receive(socket: &impl AsFd, limit: usize) -> io::Result<Option<Datagram<Owned
     bytes.truncate(received.bytes);
     let truncated = received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC);
     Ok(Some(Datagram { bytes, descriptors, truncated }))
+}
+
+impl AsFd for Seqpacket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }

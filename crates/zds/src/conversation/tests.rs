@@ -29,7 +29,7 @@ fn pod(uid: &str, netns: &Arc<OwnedFd>) -> Pod {
 struct Proxy {
     session: Session,
     serves: Namespaces,
-    link: Option<(ConnectionId, Conversation, bool)>,
+    link: Option<(ConnectionId, Conversation)>,
 }
 
 struct World {
@@ -64,7 +64,7 @@ impl World {
     fn connect(&mut self, proxy: usize) {
         self.disconnect(proxy);
         self.proxies[proxy].session.connected();
-        self.proxies[proxy].link = Some((self.desired.join(), Conversation::default(), false));
+        self.proxies[proxy].link = Some((self.desired.join(), Conversation::default()));
     }
 
     fn disconnect(&mut self, proxy: usize) {
@@ -76,16 +76,13 @@ impl World {
     /// One request and its answer; false when there was nothing to say.
     fn step(&mut self, proxy: usize, works: bool) -> bool {
         let Proxy { session, serves, link } = &mut self.proxies[proxy];
-        let Some((id, conversation, was_newest)) = link else { return false };
+        let Some((id, conversation)) = link else { return false };
         let newest = self.desired.is_newest(*id);
         let step = conversation.next(&self.desired, newest, self.now);
-        if newest && !*was_newest {
-            for answer in conversation.answers() {
-                let outcome = answer.outcome.as_ref().copied().map_err(String::as_str);
-                self.desired.answered(*id, &answer.uid, answer.version, outcome);
-            }
+        for answer in conversation.answers(self.desired.tenure(*id)) {
+            let outcome = answer.outcome.as_ref().copied().map_err(String::as_str);
+            self.desired.answered(*id, &answer.uid, answer.version, outcome);
         }
-        *was_newest = newest;
         let Some(step) = step else { return false };
         assert!(conversation.next(&self.desired, newest, self.now).is_none(), "two requests at once");
 
@@ -101,6 +98,10 @@ impl World {
                     serves.insert(pod.uid.clone(), netns);
                     Ok(())
                 } else {
+                    // A proxy ends what it had in another namespace before it starts anew.
+                    if serves.get(&pod.uid) != Some(&netns) {
+                        serves.remove(&pod.uid);
+                    }
                     failure()
                 }
             }
@@ -144,7 +145,7 @@ impl World {
                 }
             }
             let retries = self.proxies.iter().filter_map(|proxy| {
-                let (id, conversation, _) = proxy.link.as_ref()?;
+                let (id, conversation) = proxy.link.as_ref()?;
                 conversation.next_retry(self.desired.is_newest(*id))
             });
             match retries.min() {
@@ -157,10 +158,14 @@ impl World {
 
     fn check(&self) {
         for proxy in &self.proxies {
-            let Some((id, ..)) = &proxy.link else { continue };
+            let Some((id, conversation)) = &proxy.link else { continue };
             for (uid, netns) in &proxy.serves {
                 let entry = self.desired.pods().get(uid).expect("a connected proxy serves a pod that went");
-                if let Subject::Pod { namespace, .. } = &entry.subject {
+                // What an older proxy was told to keep is nobody's to compare.
+                let kept = conversation.told[uid].namespace.is_none() && !self.desired.is_newest(*id);
+                if let Subject::Pod { namespace, .. } = &entry.subject
+                    && !kept
+                {
                     assert_eq!(
                         namespace, netns,
                         "a connected proxy serves pod {uid} in a namespace that went"
@@ -293,4 +298,18 @@ fn new_pods_go_to_the_newest_and_come_back_when_it_leaves() {
     world.disconnect(1);
     assert!(world.step(0, true));
     world.check();
+}
+
+/// The older proxy accepts, the newer refuses and leaves: the older one, which never noticed, decides again.
+#[test]
+fn a_refusal_leaves_with_its_proxy() {
+    let mut world = World::new(2);
+    world.connect(0);
+    world.upsert("a", 1);
+    world.step(0, true);
+    world.connect(1);
+    world.step(1, false);
+    world.disconnect(1);
+    world.step(0, true);
+    assert_eq!(world.desired.status("a"), Some(&PodStatus::Accepted));
 }
