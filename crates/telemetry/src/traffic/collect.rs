@@ -1,0 +1,146 @@
+//! Reading all workers' series: adding them up, forgetting what is idle, writing them as text.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::directory::Entry;
+use super::series::Totals;
+use super::{Shard, Shared};
+use crate::labels::Reporter;
+use crate::metrics::exposition::write_label;
+use crate::metrics::{Exposition, Kind};
+
+type Sums = HashMap<*const Entry, Totals>;
+
+/// A family: its name, its help, its value in a total, and whether a total shows it.
+struct Column {
+    name: &'static str,
+    help: &'static str,
+    value: fn(&Totals) -> u64,
+    shown: fn(&Totals) -> bool,
+}
+
+/// Bytes are shown from the first connection on, ends and failures from the first one.
+const COLUMNS: [Column; 5] = [
+    Column {
+        name: "istio_tcp_connections_opened",
+        help: "Opened TCP connections",
+        value: |totals| totals.opened,
+        shown: |totals| totals.opened > 0,
+    },
+    Column {
+        name: "istio_tcp_connections_closed",
+        help: "Closed TCP connections",
+        value: |totals| totals.closed,
+        shown: |totals| totals.closed > 0,
+    },
+    Column {
+        name: "istio_tcp_received_bytes",
+        help: "Bytes from client to server",
+        value: |totals| totals.received,
+        shown: |totals| totals.opened > 0,
+    },
+    Column {
+        name: "istio_tcp_sent_bytes",
+        help: "Bytes from server to client",
+        value: |totals| totals.sent,
+        shown: |totals| totals.opened > 0,
+    },
+    Column {
+        name: "istio_tcp_connections_failed",
+        help: "TCP connections that failed or were refused",
+        value: |totals| totals.failed,
+        shown: |totals| totals.failed > 0,
+    },
+];
+
+impl Shared {
+    pub(super) fn write(&self, out: &mut Exposition) {
+        let shards = self.shards.lock().clone();
+        let rows: Vec<(String, Totals)> = {
+            let _collecting = self.collecting.lock();
+            let entries = self.directory.lock().entries();
+            let sums = sum(&entries, &shards);
+            entries.iter().map(|entry| (labels(entry), sums[&Arc::as_ptr(entry)])).collect()
+        };
+        for column in &COLUMNS {
+            let mut family = out.family(column.name, column.help, Kind::Counter);
+            for (labels, totals) in rows.iter().filter(|(_, totals)| (column.shown)(totals)) {
+                family.sample(labels, (column.value)(totals));
+            }
+        }
+        write_sockets(&shards, out);
+    }
+
+    /// Forgets label sets that have not changed for the limit's time and that no flow holds.
+    pub(super) fn expire(&self, now: Instant) {
+        let shards = self.shards.lock().clone();
+        let _collecting = self.collecting.lock();
+        let entries = self.directory.lock().entries();
+        let sums = sum(&entries, &shards);
+        for entry in entries {
+            let mut history = entry.history.lock();
+            let totals = sums[&Arc::as_ptr(&entry)];
+            let since = match history.seen {
+                Some((seen, since)) if seen == totals => since,
+                _ => now,
+            };
+            history.seen = Some((totals, since));
+            if now.saturating_duration_since(since) < self.limits.idle {
+                continue;
+            }
+            for shard in &shards {
+                history.retired += shard.give_up(&entry);
+            }
+            drop(history);
+            self.directory.lock().forget(&entry);
+        }
+    }
+}
+
+impl Shard {
+    /// Removes the worker's series of an entry unless a flow holds it, and returns what it had counted.
+    fn give_up(&self, entry: &Arc<Entry>) -> Totals {
+        let mut table = self.series.lock();
+        let Ok(mut found) = table.find_entry(entry.hash, |series| Arc::ptr_eq(&series.entry, entry)) else {
+            return Totals::default();
+        };
+        // Flows get their clones under this lock, so a series that is unshared now stays so.
+        let Some(series) = Arc::get_mut(found.get_mut()) else { return Totals::default() };
+        let totals = series.totals();
+        found.remove();
+        totals
+    }
+}
+
+fn sum(entries: &[Arc<Entry>], shards: &[Arc<Shard>]) -> Sums {
+    let mut sums: Sums =
+        entries.iter().map(|entry| (Arc::as_ptr(entry), entry.history.lock().retired)).collect();
+    for shard in shards {
+        for series in shard.series.lock().iter() {
+            // A series whose entry was interned after the listing waits for the next scrape.
+            if let Some(sum) = sums.get_mut(&Arc::as_ptr(&series.entry)) {
+                *sum += series.totals();
+            }
+        }
+    }
+    sums
+}
+
+fn labels(entry: &Entry) -> String {
+    let mut text = String::with_capacity(1024);
+    entry.labels.write(&mut text);
+    text
+}
+
+fn write_sockets(shards: &[Arc<Shard>], out: &mut Exposition) {
+    let mut family = out.family("istio_tcp_sockets_open", "Open TCP sockets", Kind::Gauge);
+    for reporter in [Reporter::Source, Reporter::Destination] {
+        let open: i64 = shards.iter().map(|shard| shard.sockets.of(reporter).load(Ordering::Relaxed)).sum();
+        let mut labels = String::new();
+        write_label(&mut labels, "reporter", reporter.as_str());
+        family.sample(&labels, open.max(0));
+    }
+}
