@@ -101,13 +101,13 @@ impl Conversation {
             self.in_flight = Some(InFlight::SnapshotSent);
             return Some(Step::SnapshotSent);
         }
-        let due = self.due(newest).filter(|(at, _)| *at <= now).map(|(_, uid)| uid.clone())?;
+        let due = self.due(desired, newest).filter(|(at, _)| *at <= now).map(|(_, uid)| uid.clone())?;
         self.tell(desired, due)
     }
 
     /// When the next pod is to be tried again.
-    pub(crate) fn next_retry(&self, newest: bool) -> Option<Instant> {
-        self.due(newest).map(|(at, _)| at)
+    pub(crate) fn next_retry(&self, desired: &Desired, newest: bool) -> Option<Instant> {
+        self.due(desired, newest).map(|(at, _)| at)
     }
 
     /// Takes the proxy's answer; comes back with what it says of a pod, if it is about one that was to be told.
@@ -148,8 +148,13 @@ impl Conversation {
         .collect()
     }
 
-    fn due(&self, newest: bool) -> Option<(Instant, &String)> {
-        let due = self.told.iter().filter_map(|(uid, told)| Some((told.retry?, uid)));
+    /// The refused pod whose rest ends first, unless it has changed since.
+    fn due(&self, desired: &Desired, newest: bool) -> Option<(Instant, &String)> {
+        let unchanged = |uid: &str, told: &Told| {
+            desired.pods().get(uid).is_some_and(|entry| entry.version == told.version)
+        };
+        let refused = self.told.iter().filter(|(uid, told)| unchanged(uid, told));
+        let due = refused.filter_map(|(uid, told)| Some((told.retry?, uid)));
         if newest { due.min() } else { None }
     }
 

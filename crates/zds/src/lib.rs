@@ -9,7 +9,7 @@
 //! 3. agent: snapshot sent; the proxy drops the pods that were not named;
 //! 4. agent: adds and removals as they happen.
 //!
-//! What is said is decided without I/O: [`conversation`](self) for the agent, [`session`](self) for the proxy.
+//! What is said is decided without I/O: `conversation` for the agent, `session` for the proxy.
 //! A pod's identity is what came with its namespace's descriptor over this socket, and nothing else.
 
 pub mod client;

@@ -166,8 +166,11 @@ async fn serve(socket: &Seqpacket, registry: &Registry) -> Result<std::convert::
     let mut membership = registry.join();
     let mut conversation = Conversation::default();
     loop {
-        let (step, tenure) = membership
-            .look(|desired, tenure| (conversation.next(desired, tenure.is_some(), Instant::now()), tenure));
+        let (step, tenure, retry) = membership.look(|desired, tenure| {
+            let newest = tenure.is_some();
+            let step = conversation.next(desired, newest, Instant::now());
+            (step, tenure, conversation.next_retry(desired, newest))
+        });
         for answer in conversation.answers(tenure) {
             report(&membership, &answer);
         }
@@ -183,7 +186,7 @@ async fn serve(socket: &Seqpacket, registry: &Registry) -> Result<std::convert::
                     report(&membership, &answer);
                 }
             }
-            None => idle(socket, &mut membership, conversation.next_retry(tenure.is_some())).await?,
+            None => idle(socket, &mut membership, retry).await?,
         }
     }
 }

@@ -146,7 +146,7 @@ impl World {
             }
             let retries = self.proxies.iter().filter_map(|proxy| {
                 let (id, conversation) = proxy.link.as_ref()?;
-                conversation.next_retry(self.desired.is_newest(*id))
+                conversation.next_retry(&self.desired, self.desired.is_newest(*id))
             });
             match retries.min() {
                 Some(at) => self.now = self.now.max(at),
@@ -312,4 +312,18 @@ fn a_refusal_leaves_with_its_proxy() {
     world.disconnect(1);
     world.step(0, true);
     assert_eq!(world.desired.status("a"), Some(&PodStatus::Accepted));
+}
+
+/// Registered anew as one whose namespace is lost: a keep has no place after the snapshot.
+#[test]
+fn what_failed_and_was_lost_is_not_sent_again() {
+    let mut world = World::new(1);
+    world.upsert("a", 1);
+    world.connect(0);
+    world.step(0, false);
+    world.step(0, true);
+    world.remove("a");
+    world.desired.keep("a");
+    world.now += RETRY_AFTER;
+    assert!(!world.step(0, true));
 }
