@@ -1,0 +1,81 @@
+//! Mutual TLS 1.3 between workloads, over any byte stream.
+
+mod error;
+mod read_ahead;
+mod stream;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ambit_model::Identity;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::san::identity_of;
+use crate::{Certificate, ExpectedPeers};
+
+pub(crate) use error::tls_error;
+pub use error::{AcceptError, ConnectError, Fault, HandshakeError, is_tls_refusal};
+pub(crate) use read_ahead::ReadAhead;
+pub use stream::{Negotiated, TlsStream};
+
+/// How long a handshake may take, from the first byte to the last; a peer that is slower is cut off.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The server's side of a mesh connection. The client must prove an identity of our own trust domain, which is
+/// returned. No resumption: every handshake is a full one.
+///
+/// Takes at most [`HANDSHAKE_TIMEOUT`]; needs a tokio runtime with time.
+pub async fn accept<IO>(io: IO, certificate: &Certificate) -> Result<(TlsStream<IO>, Identity), AcceptError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let accept = TlsAcceptor::from(certificate.server_config()).accept(ReadAhead::new(io));
+    let stream = within_limit(accept).await?;
+    let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+    Ok((TlsStream::new(stream.into()), peer))
+}
+
+/// The client's side of a mesh connection. The server must prove one of `expected`; which one is returned. No server
+/// name is sent.
+///
+/// In TLS 1.3 the client is done first: a server that refuses our certificate says so only in answer to our first
+/// bytes, so the first read may fail with an error that [`is_tls_refusal`] recognises.
+///
+/// Takes at most [`HANDSHAKE_TIMEOUT`]; needs a tokio runtime with time.
+pub async fn connect<IO>(
+    io: IO,
+    certificate: &Certificate,
+    expected: &ExpectedPeers,
+) -> Result<(TlsStream<IO>, Identity), ConnectError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = certificate
+        .client_config(expected)
+        .map_err(|error| HandshakeError::Configuration(error.to_string()))?;
+    let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let stream = within_limit(TlsConnector::from(config).connect(unnamed, ReadAhead::new(io))).await?;
+    let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+    Ok((TlsStream::new(stream.into()), peer))
+}
+
+/// Bounds a handshake in time and says whose fault its failure is.
+pub(crate) async fn within_limit<T>(
+    handshake: impl Future<Output = io::Result<T>>,
+) -> Result<T, HandshakeError> {
+    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Err(_) => Err(HandshakeError::Timeout),
+        Ok(Err(error)) => Err(HandshakeError::from_io(error)),
+        Ok(Ok(stream)) => Ok(stream),
+    }
+}
+
+fn peer_identity(certificates: Option<&[CertificateDer<'_>]>) -> Result<Identity, HandshakeError> {
+    let leaf = certificates.and_then(<[_]>::first).ok_or(HandshakeError::NoCertificate)?;
+    identity_of(leaf).map_err(|refusal| HandshakeError::Peer(refusal.into()))
+}
