@@ -24,8 +24,8 @@ pub fn decode_policy(bytes: &[u8], name: &Text, texts: &mut Texts) -> (Policy, O
         return (policy, Some(Rejection { name: name.clone(), reason: fault.to_string().into() }));
     }
     let first = draft.rules.iter().enumerate().find_map(|(at, rule)| Some((at, rule.undecodable.clone()?)));
-    let rejection =
-        first.map(|(at, reason)| Rejection { name: name.clone(), reason: format!("rule {at}: {reason}").into() });
+    let rejection = first
+        .map(|(at, reason)| Rejection { name: name.clone(), reason: format!("rule {at}: {reason}").into() });
     let policy = Policy {
         key: name.clone(),
         namespace: texts.share(draft.namespace.unwrap_or_default()),

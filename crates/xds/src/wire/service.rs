@@ -97,7 +97,8 @@ fn read_waypoints(service: &proto::Service, texts: &mut Texts) -> Result<Vec<(Ga
         .weighted_waypoints
         .iter()
         .map(|weighted| {
-            let gateway = weighted.destination.as_ref().ok_or(Fault::Missing("a weighted waypoint's destination"))?;
+            let gateway =
+                weighted.destination.as_ref().ok_or(Fault::Missing("a weighted waypoint's destination"))?;
             Ok((read_gateway(gateway, texts)?, weighted.weight))
         })
         .collect()
@@ -106,7 +107,11 @@ fn read_waypoints(service: &proto::Service, texts: &mut Texts) -> Result<Vec<(Ga
 fn read_balancing(balancing: &proto::LoadBalancing) -> Result<LoadBalancing, Fault> {
     use proto::load_balancing::{HealthPolicy, Mode};
     Ok(LoadBalancing {
-        preference: balancing.routing_preference.iter().map(|scope| read_scope(*scope)).collect::<Result<_, _>>()?,
+        preference: balancing
+            .routing_preference
+            .iter()
+            .map(|scope| read_scope(*scope))
+            .collect::<Result<_, _>>()?,
         mode: match read_enum("load_balancing.mode", balancing.mode)? {
             Mode::UnspecifiedMode => BalanceMode::Unspecified,
             Mode::Strict => BalanceMode::Strict,

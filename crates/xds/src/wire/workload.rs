@@ -28,15 +28,16 @@ pub(super) const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 /// unknown values of enums that decide how traffic travels. Unknown fields are passed over, as are unknown values of
 /// `workload_type` and `app_protocol`, which only describe.
 pub fn decode_address(bytes: &[u8], name: &Text, texts: &mut Texts) -> Result<Change, Rejection> {
-    let change = proto::Address::decode(bytes).map_err(Fault::from).and_then(|address| match address.r#type {
-        Some(proto::address::Type::Workload(workload)) => {
-            read_workload(&workload, name, texts).map(|workload| Change::Workload(Box::new(workload)))
-        }
-        Some(proto::address::Type::Service(service)) => {
-            read_service(&service, name, texts).map(|service| Change::Service(Box::new(service)))
-        }
-        None => Err(Fault::Missing("the workload or service")),
-    });
+    let change =
+        proto::Address::decode(bytes).map_err(Fault::from).and_then(|address| match address.r#type {
+            Some(proto::address::Type::Workload(workload)) => {
+                read_workload(&workload, name, texts).map(|workload| Change::Workload(Box::new(workload)))
+            }
+            Some(proto::address::Type::Service(service)) => {
+                read_service(&service, name, texts).map(|service| Change::Service(Box::new(service)))
+            }
+            None => Err(Fault::Missing("the workload or service")),
+        });
     change.map_err(|fault| Rejection { name: name.clone(), reason: fault.to_string().into() })
 }
 
@@ -81,7 +82,11 @@ fn read_workload(workload: &proto::Workload, name: &Text, texts: &mut Texts) -> 
         cluster: texts.share(or(&workload.cluster_id, DEFAULT_CLUSTER)),
         services: read_services(workload, texts)?,
         application_tunnel: workload.application_tunnel.as_ref().map(read_application_tunnel).transpose()?,
-        locality: workload.locality.as_ref().map(|locality| read_locality(locality, texts)).unwrap_or_default(),
+        locality: workload
+            .locality
+            .as_ref()
+            .map(|locality| read_locality(locality, texts))
+            .unwrap_or_default(),
         network_mode: match read_enum("network_mode", workload.network_mode)? {
             proto::NetworkMode::Standard => NetworkMode::Standard,
             proto::NetworkMode::HostNetwork => NetworkMode::HostNetwork,
