@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use jiff::Timestamp;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -53,6 +54,18 @@ pub(crate) fn optional_ip_address<'de, D: Deserializer<'de>>(
         Some(text) if !text.is_empty() => parse_ip(&text).map(Some).map_err(Error::custom),
         _ => Ok(None),
     }
+}
+
+/// An RFC 3339 time; an absent, null or empty field is nothing.
+pub(crate) fn optional_time<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Timestamp>, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    text.parse().map(Some).map_err(|_| {
+        Error::custom(format!("{} is not a time; write one such as 2026-01-31T12:00:00Z", quoted(&text)))
+    })
 }
 
 /// Parses an IP address; the error is the reason and the remedy. An IPv4 address has one spelling only.

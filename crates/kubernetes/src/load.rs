@@ -17,7 +17,7 @@ pub struct Limits {
     pub file_bytes: u64,
     /// Files in a directory and those below it.
     pub files: usize,
-    /// Values in one file, with aliases expanded.
+    /// Values and keys in one file, with aliases expanded.
     pub values: usize,
     /// Lists and maps inside each other.
     pub depth: usize,
@@ -25,7 +25,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { file_bytes: 1 << 20, files: 10_000, values: 100_000, depth: 64 }
+        Self { file_bytes: 1 << 20, files: 10_000, values: 200_000, depth: 64 }
     }
 }
 

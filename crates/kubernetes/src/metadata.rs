@@ -27,10 +27,10 @@ pub struct Metadata {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
     /// When the object was made; decides which of two conflicting objects is older.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::optional_time")]
     pub creation_timestamp: Option<Timestamp>,
     /// Present while the object is being deleted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "fields::optional_time")]
     pub deletion_timestamp: Option<Timestamp>,
     /// Keys and values that selectors see.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

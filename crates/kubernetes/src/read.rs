@@ -10,8 +10,8 @@ use crate::load::{Loaded, Note, NoteKind};
 use crate::problem::{object_name, quoted, shortened};
 use crate::yaml::{self, Fault, Strictness, Tree, Value};
 use crate::{
-    AuthorizationPolicy, EndpointSlice, FieldPath, Kind, Namespace, Node, Object, PeerAuthentication, Pod,
-    Problem, Service, ServiceAccount, check,
+    Action, AuthorizationPolicy, EndpointSlice, FieldPath, Kind, Namespace, Node, Object, PeerAuthentication,
+    Pod, Problem, Service, ServiceAccount, check,
 };
 
 /// What came out of one file or more.
@@ -111,6 +111,7 @@ fn known(tree: &Arc<Tree>, kind: Kind, file: &Arc<Path>, outcome: &mut Outcome) 
             let before = outcome.problems.len();
             check::object(&loaded, &mut outcome.problems);
             if outcome.problems.len() == before {
+                warn(&loaded, tree, outcome);
                 outcome.objects.push(loaded);
             }
         }
@@ -120,6 +121,19 @@ fn known(tree: &Arc<Tree>, kind: Kind, file: &Arc<Path>, outcome: &mut Outcome) 
             ..Problem::with_file(file, fault.reason, fault.remedy).at(fault.position.unwrap_or(tree.position))
         }),
     }
+}
+
+/// Says so when a policy asks for something that ztunnel cannot do.
+fn warn(loaded: &Loaded, tree: &Tree, outcome: &mut Outcome) {
+    let Object::AuthorizationPolicy(policy) = &loaded.object else { return };
+    let text = match policy.spec.action {
+        Action::Audit | Action::Custom => "is not honoured yet: only ALLOW and DENY are enforced",
+        _ if policy.spec.targets().next().is_some() => {
+            "is not honoured yet: policies with targetRefs are enforced by waypoints only"
+        }
+        _ => return,
+    };
+    note(tree, &loaded.file, outcome, NoteKind::NotHonoured, text);
 }
 
 fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {

@@ -22,7 +22,7 @@ pub(crate) use scalar::{Meaning, Scalar};
 pub(crate) struct Tree {
     pub(crate) position: Position,
     pub(crate) value: Value,
-    /// Number of values in it, itself included, with aliases expanded.
+    /// Number of values and keys in it, itself included, with aliases expanded.
     size: usize,
     /// Levels below it.
     height: usize,
@@ -53,7 +53,7 @@ impl Tree {
     /// The text of a map's key, when it is a text.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match &self.field(key)?.value {
-            Value::Scalar(Scalar { text, meaning: Meaning::Text }) => Some(text),
+            Value::Scalar(Scalar { text, meaning: Meaning::Text | Meaning::Merge }) => Some(text),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use crate::{FieldPath, Position};
 /// How much of a stream is accepted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamLimits {
-    /// Values in the whole stream, with aliases expanded.
+    /// Values and keys in the whole stream, with aliases expanded.
     pub(crate) values: usize,
     /// Lists and maps inside each other.
     pub(crate) depth: usize,
@@ -219,7 +219,7 @@ impl Builder {
             };
             for entry in more {
                 if seen.insert(entry.key.clone()) {
-                    self.count(entry.value.size, position)?;
+                    self.count(entry.value.size.saturating_add(1), position)?;
                     entries.push(entry.clone());
                 }
             }
@@ -228,20 +228,19 @@ impl Builder {
     }
 }
 
+/// Number of values in a value, keys counted too, and levels below it.
 fn measure(value: &Value) -> (usize, usize) {
-    let sum = |children: &mut dyn Iterator<Item = &Arc<Tree>>| {
-        let (mut size, mut height) = (1_usize, 1_usize);
-        for child in children {
-            size = size.saturating_add(child.size);
-            height = height.max(child.height + 1);
-        }
-        (size, height)
+    let (mut size, mut height) = (1_usize, 1_usize);
+    let mut add = |child: &Tree, keys: usize| {
+        size = size.saturating_add(child.size).saturating_add(keys);
+        height = height.max(child.height + 1);
     };
     match value {
-        Value::Scalar(_) => (1, 0),
-        Value::List(items) => sum(&mut items.iter()),
-        Value::Map(entries) => sum(&mut entries.iter().map(|entry| &entry.value)),
+        Value::Scalar(_) => return (1, 0),
+        Value::List(items) => items.iter().for_each(|item| add(item, 0)),
+        Value::Map(entries) => entries.iter().for_each(|entry| add(&entry.value, 1)),
     }
+    (size, height)
 }
 
 fn check_unique(entries: &[Entry]) -> Result<(), Fault> {
@@ -259,7 +258,7 @@ fn check_unique(entries: &[Entry]) -> Result<(), Fault> {
 fn as_key(tree: &Tree, position: Position) -> Result<Key, Fault> {
     match &tree.value {
         Value::Scalar(scalar) => {
-            let merge = scalar.text == "<<" && scalar.meaning == Meaning::Text;
+            let merge = scalar.meaning == Meaning::Merge;
             Ok(Key { text: scalar.text.clone(), position, merge })
         }
         _ => Err(fault(position, "a map's key is a list or map", "use a text as the key")),

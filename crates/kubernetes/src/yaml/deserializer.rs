@@ -30,6 +30,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 ) -> Result<T, Fault> {
     let trail = Trail { outer: None, step: name.map_or(Step::Object, Step::Key) };
     T::deserialize(Cursor { tree, trail: &trail, strictness })
+        .map_err(|fault| fault.or_at(tree.position, || trail.path()))
 }
 
 /// The way to a value, kept on the stack until a complaint needs it.
@@ -119,7 +120,7 @@ impl<'de> Cursor<'de, '_> {
     fn text(&self) -> Result<&'de str, Fault> {
         let scalar = self.scalar("a text")?;
         match scalar.meaning {
-            Meaning::Text => Ok(&scalar.text),
+            Meaning::Text | Meaning::Merge => Ok(&scalar.text),
             Meaning::Null if self.strictness == Strictness::Lenient => Ok(""),
             _ => Err(self.mismatch("a text")),
         }
@@ -159,7 +160,7 @@ impl<'de> Deserializer<'de> for Cursor<'de, '_> {
                     Ok(number) => visitor.visit_f64(number).map_err(|fault| self.place(fault)),
                     Err(_) => Err(self.mismatch("a whole number")),
                 },
-                Meaning::Text => self.deserialize_str(visitor),
+                Meaning::Text | Meaning::Merge => self.deserialize_str(visitor),
             },
         }
     }
@@ -262,7 +263,8 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
         let Some(tree) = self.items.get(self.next) else { return Ok(None) };
         let trail = Trail { outer: Some(self.trail), step: Step::Index(self.next) };
         self.next += 1;
-        seed.deserialize(Cursor { tree, trail: &trail, strictness: self.strictness }).map(Some)
+        let item = seed.deserialize(Cursor { tree, trail: &trail, strictness: self.strictness });
+        item.map(Some).map_err(|fault| fault.or_at(tree.position, || trail.path()))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -321,7 +323,9 @@ impl<'de> MapAccess<'de> for Entries<'de, '_> {
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
         let Some(entry) = self.current.take() else { return Err(Fault::custom("a value without a key")) };
         let trail = Trail { outer: Some(self.trail), step: Step::Key(&entry.key) };
-        seed.deserialize(Cursor { tree: &entry.value, trail: &trail, strictness: self.strictness })
+        let value =
+            seed.deserialize(Cursor { tree: &entry.value, trail: &trail, strictness: self.strictness });
+        value.map_err(|fault| fault.or_at(entry.value.position, || trail.path()))
     }
 }
 

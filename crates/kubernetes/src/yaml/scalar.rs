@@ -17,6 +17,8 @@ pub(crate) enum Meaning {
     /// Any other number; its text says which.
     Float,
     Text,
+    /// The key `<<`, which merges a map into the one around it; as a value it is a text.
+    Merge,
 }
 
 impl Meaning {
@@ -32,6 +34,7 @@ impl Meaning {
             }
             ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan"
             | ".NaN" | ".NAN" => return Self::Float,
+            "<<" => return Self::Merge,
             _ => {}
         }
         if !text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
@@ -50,7 +53,7 @@ impl Meaning {
             Self::Null => "null",
             Self::Bool(_) => "the boolean",
             Self::Int(_) | Self::Float => "the number",
-            Self::Text => "the text",
+            Self::Text | Self::Merge => "the text",
         }
     }
 }
