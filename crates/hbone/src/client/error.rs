@@ -1,0 +1,123 @@
+//! Why a tunnel or a stream in it could not be had: whose fault, and whether another try is safe.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::authority::InvalidAuthority;
+use crate::pool::ConnectError;
+
+/// A connection that cannot be used as a tunnel. Cheap to clone: everyone who waited for it is told the same.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum H2Error {
+    /// The peer refused us in TLS, after our side of the handshake was done: it does not accept our certificate, or we not its data.
+    #[error("the peer refused our certificate ({0}): check its trust bundle and trust domain against ours")]
+    TlsRefused(Arc<io::Error>),
+    /// No SETTINGS in time.
+    #[error("no HTTP/2 SETTINGS from the peer within {0:?}: check that an HBONE server listens on that port")]
+    TimedOut(Duration),
+    /// The peer closed the connection before it was of use.
+    #[error("the peer closed the tunnel: check that it is not shutting down and accepts our identity")]
+    Closed,
+    /// The peer stopped answering: no byte for this long although it was asked (PING).
+    #[error(
+        "nothing from the peer for {0:?}, not even an answer to PING: check the node and the network between"
+    )]
+    Silent(Duration),
+    /// The peer, or its library for us, found the protocol violated.
+    #[error("HTTP/2 failed ({0}): check that the peer is an HBONE server")]
+    Protocol(Arc<str>),
+    /// The bytes could not be carried.
+    #[error("the tunnel's connection failed ({0}): check the network and the peer")]
+    Io(Arc<io::Error>),
+    /// The peer allows no streams at all (SETTINGS_MAX_CONCURRENT_STREAMS 0).
+    #[error("the peer allows no streams: raise its stream limit above 0")]
+    NoStreams,
+}
+
+impl H2Error {
+    pub(crate) fn new(error: h2::Error) -> Self {
+        if !error.is_io() {
+            return Self::Protocol(error.to_string().into());
+        }
+        match error.into_io() {
+            Some(error) if error.kind() == io::ErrorKind::InvalidData => Self::TlsRefused(Arc::new(error)),
+            Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
+            Some(error) => Self::Io(Arc::new(error)),
+            None => Self::Closed,
+        }
+    }
+}
+
+/// A stream that could not be opened. No byte of the carried connection has been sent in any of these cases.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OpenError {
+    /// The peer answered, and the answer is no. 401 is its policy's, 400 a target it does not serve, 503 a target it
+    /// cannot reach (Istio's meanings).
+    #[error("the peer refused the connection with status {status}{}: see the peer's log", Details(details))]
+    Refused {
+        /// The HTTP status, never 200.
+        status: u16,
+        /// What the peer says about it (`proxy-status`), printable, at most 256 bytes.
+        details: Option<String>,
+    },
+    /// No connection to the peer could be made.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Every stream of the connection is in use.
+    #[error("every stream of the tunnel is in use: open another tunnel")]
+    Full,
+    /// The connection takes no new streams any more, or the pool has been closed.
+    #[error("the tunnel is closed: open another")]
+    Closed,
+    /// The peer has not looked at the request (GOAWAY, REFUSED_STREAM): another try is safe.
+    #[error("the peer did not take the stream ({0}): try again")]
+    NotProcessed(Arc<str>),
+    /// The peer took the request and dropped it without an answer.
+    #[error("the peer reset the stream before answering ({0}): see the peer's log")]
+    Reset(Arc<str>),
+    /// The connection failed before there was an answer.
+    #[error("the tunnel failed before the answer ({0}): check the peer and the network between")]
+    Lost(Arc<str>),
+    /// The target cannot be written as an `:authority`.
+    #[error(transparent)]
+    Authority(#[from] InvalidAuthority),
+}
+
+impl OpenError {
+    /// The request did not leave.
+    pub(super) fn unsent(error: h2::Error) -> Self {
+        Self::NotProcessed(error.to_string().into())
+    }
+
+    /// The request left and there will be no answer.
+    pub(super) fn unanswered(error: h2::Error) -> Self {
+        let text = error.to_string().into();
+        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        // The library fails a stream with the peer's GOAWAY only when the stream is above its last one.
+        let above = error.is_go_away() && error.is_remote();
+        if refused || above {
+            Self::NotProcessed(text)
+        } else if error.is_reset() {
+            Self::Reset(text)
+        } else {
+            Self::Lost(text)
+        }
+    }
+
+    /// Whether the peer certainly did nothing with the request.
+    pub fn not_processed(&self) -> bool {
+        matches!(self, Self::NotProcessed(_) | Self::Closed | Self::Full)
+    }
+}
+
+struct Details<'a>(&'a Option<String>);
+
+impl std::fmt::Display for Details<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(details) => write!(f, " ({details})"),
+            None => Ok(()),
+        }
+    }
+}

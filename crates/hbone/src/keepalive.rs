@@ -1,0 +1,100 @@
+//! Asking a silent peer whether it is still there (RFC 9113 section 6.7), and only then.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use h2::{Ping, PingPong};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::settings::Liveness;
+
+/// The peer sent nothing for the interval and the timeout together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Silent;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// No stream is open: no timer runs.
+    Parked,
+    Listening,
+    Asked,
+}
+
+/// Polled by the connection's driver in each of its turns.
+#[derive(Debug)]
+pub(crate) struct Keepalive {
+    liveness: Liveness,
+    pings: Option<PingPong>,
+    timer: Option<Pin<Box<Sleep>>>,
+    seen: u64,
+    state: State,
+}
+
+impl Keepalive {
+    pub(crate) fn new(liveness: Liveness, pings: Option<PingPong>) -> Self {
+        Self { liveness, pings, timer: None, seen: 0, state: State::Parked }
+    }
+
+    /// Ready when the peer must be given up. `received` counts its bytes so far; it is asked only while `busy`.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, received: u64, busy: bool) -> Poll<Silent> {
+        loop {
+            match self.state {
+                State::Parked if !busy => return Poll::Pending,
+                State::Parked => self.listen(received),
+                State::Listening => {
+                    if self.poll_timer(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    if !busy {
+                        self.state = State::Parked;
+                    } else if received != self.seen {
+                        self.listen(received);
+                    } else {
+                        self.ask();
+                    }
+                }
+                State::Asked => {
+                    if received != self.seen {
+                        self.listen(received);
+                    } else if self.poll_timer(cx).is_ready() {
+                        return Poll::Ready(Silent);
+                    } else {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn listen(&mut self, received: u64) {
+        self.seen = received;
+        self.state = State::Listening;
+        self.set_timer(Instant::now() + self.liveness.ping_interval);
+    }
+
+    fn ask(&mut self) {
+        if let Some(pings) = &mut self.pings {
+            // An answer that was not collected blocks the next question.
+            let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
+            // Fails only when an earlier question is still unanswered, which is as good.
+            let _ = pings.send_ping(Ping::opaque());
+        }
+        self.state = State::Asked;
+        self.set_timer(Instant::now() + self.liveness.ping_timeout);
+    }
+
+    fn set_timer(&mut self, deadline: Instant) {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(deadline),
+            None => self.timer = Some(Box::pin(sleep_until(deadline))),
+        }
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(cx),
+            None => Poll::Ready(()),
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! How much a tunnel may hold, and how long it may take. Defaults are the project's (facts/security-and-faults.md, 2).
+
+use std::time::Duration;
+
+/// Start of every stream's receive window, in bytes: what one unread stream can hold.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Receive window of the connection. It must exceed the stream's, or one stalled stream starves the rest.
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+/// Largest frame that the peer may send. Several TLS records a frame; more would let one stream keep the others waiting.
+const MAX_FRAME: u32 = 64 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
+const HEADER_LIST: u32 = 16 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest window that HTTP/2 knows (RFC 9113 section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
+/// Windows and buffers, alike at both ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffers {
+    /// Receive window of each stream in bytes: 256 KiB.
+    pub stream_window: u32,
+    /// Receive window of the connection in bytes: 2 MiB. At least the stream's is used.
+    pub connection_window: u32,
+    /// Largest frame accepted in bytes: 64 KiB; HTTP/2 allows 16 KiB to 16 MiB less one.
+    pub max_frame: u32,
+    /// Bytes that a stream accepts and that have not left yet: 256 KiB.
+    pub send_buffer: usize,
+    /// Decoded size of a header list that is accepted, in bytes: 16 KiB.
+    pub header_list: u32,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Self {
+            stream_window: STREAM_WINDOW,
+            connection_window: CONNECTION_WINDOW,
+            max_frame: MAX_FRAME,
+            send_buffer: SEND_BUFFER,
+            header_list: HEADER_LIST,
+        }
+    }
+}
+
+impl Buffers {
+    /// The values with every one inside the limits of HTTP/2, where the library below would panic.
+    pub(crate) fn clamped(&self) -> Self {
+        let stream_window = self.stream_window.clamp(1, LARGEST_WINDOW);
+        Self {
+            stream_window,
+            connection_window: self.connection_window.clamp(stream_window, LARGEST_WINDOW),
+            max_frame: self.max_frame.clamp(16_384, (1 << 24) - 1),
+            send_buffer: self.send_buffer.clamp(1, u32::MAX as usize),
+            header_list: self.header_list,
+        }
+    }
+}
+
+/// When a peer counts as gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Liveness {
+    /// After this long without a byte from the peer while streams are open, it is asked (PING): 10 s.
+    pub ping_interval: Duration,
+    /// How long it may take to answer, or to send anything else: 20 s.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { ping_interval: PING_INTERVAL, ping_timeout: PING_TIMEOUT }
+    }
+}
+
+/// One tunnel from the side that dials it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientSettings {
+    /// Windows and buffers.
+    pub buffers: Buffers,
+    /// When the peer counts as gone.
+    pub liveness: Liveness,
+    /// Streams at a time: 100, or fewer if the peer says so.
+    pub max_streams: usize,
+    /// From the first byte to the peer's SETTINGS: 5 s.
+    pub handshake_timeout: Duration,
+}
+
+impl Default for ClientSettings {
+    fn default() -> Self {
+        Self {
+            buffers: Buffers::default(),
+            liveness: Liveness::default(),
+            max_streams: 100,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+        }
+    }
+}
+
+/// One tunnel from the side that accepts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerSettings {
+    /// Windows and buffers.
+    pub buffers: Buffers,
+    /// When the peer counts as gone.
+    pub liveness: Liveness,
+    /// Streams at a time that the peer may open: 200.
+    pub max_streams: u32,
+    /// From the start to the client's SETTINGS: 5 s.
+    pub handshake_timeout: Duration,
+    /// How long a connection without streams is kept: 10 minutes. `None` keeps it for ever. Clients of the mesh close
+    /// theirs sooner (Istio's after 5 minutes, ours after 90 s).
+    pub idle_timeout: Option<Duration>,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            buffers: Buffers::default(),
+            liveness: Liveness::default(),
+            max_streams: 200,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            idle_timeout: Some(Duration::from_secs(600)),
+        }
+    }
+}
