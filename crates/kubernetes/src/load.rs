@@ -128,14 +128,14 @@ pub fn read_directory(directory: &Path) -> Result<Resources, Vec<Problem>> {
 /// As [`read_directory`], with other limits.
 pub fn read_directory_with(directory: &Path, limits: &Limits) -> Result<Resources, Vec<Problem>> {
     let mut outcome = Outcome::default();
-    let mut walk = Walk { limits: *limits, files: Vec::new(), around: Vec::new() };
-    match walk.enter(directory) {
-        Ok(()) => {
-            for file in &walk.files {
-                add_file(file, limits, &mut outcome);
-            }
-        }
-        Err(problem) => outcome.problems.push(*problem),
+    let mut walk =
+        Walk { limits: *limits, files: Vec::new(), around: Vec::new(), problems: Vec::new(), full: false };
+    if let Err(problem) = walk.enter(directory) {
+        walk.problems.push(*problem);
+    }
+    outcome.problems.append(&mut walk.problems);
+    for file in &walk.files {
+        add_file(file, limits, &mut outcome);
     }
     finished(outcome)
 }
@@ -208,6 +208,9 @@ struct Walk {
     files: Vec<PathBuf>,
     /// The directories around the current one, links resolved, so that a loop of links ends.
     around: Vec<PathBuf>,
+    problems: Vec<Problem>,
+    /// Whether a file was left out because there are too many.
+    full: bool,
 }
 
 impl Walk {
@@ -230,22 +233,25 @@ impl Walk {
         self.around.push(real);
         for path in paths {
             if path.is_dir() {
-                self.enter(&path)?;
+                if let Err(problem) = self.enter(&path) {
+                    self.problems.push(*problem);
+                }
             } else if is_resource_file(&path) {
-                self.add(path)?;
+                self.add(path);
             }
         }
         self.around.pop();
         Ok(())
     }
 
-    fn add(&mut self, file: PathBuf) -> Result<(), Box<Problem>> {
-        if self.files.len() >= self.limits.files {
+    fn add(&mut self, file: PathBuf) {
+        if self.files.len() < self.limits.files {
+            self.files.push(file);
+        } else if !self.full {
+            self.full = true;
             let reason = format!("more than {} files, this one among them", self.limits.files);
-            return Err(Box::new(Problem::with_file(&file, reason, "put several objects in each file")));
+            self.problems.push(Problem::with_file(&file, reason, "put several objects in each file"));
         }
-        self.files.push(file);
-        Ok(())
     }
 }
 

@@ -56,19 +56,20 @@ fn an_alias_inside_its_own_value() {
 
 #[test]
 fn a29_deep_nesting() {
+    const DEEP: &str = "lists and maps nested more than 64 deep; flatten it";
     for (open, close) in [("[", "]"), ("{a: ", "}")] {
-        refused(&(open.repeat(10_000) + &close.repeat(10_000)), "");
-        refused(&open.repeat(10_000), "");
+        refused(&(open.repeat(10_000) + &close.repeat(10_000)), DEEP);
+        refused(&open.repeat(10_000), DEEP);
     }
     let block: String = (0..10_000).map(|level| format!("{}a:\n", " ".repeat(level.min(90)))).collect();
-    refused(&block, "");
-    refused(&"- ".repeat(10_000), "");
-    refused(&"? ".repeat(10_000), "");
+    refused(&block, DEEP);
+    refused(&"- ".repeat(10_000), DEEP);
+    refused(&"? ".repeat(10_000), DEEP);
     let mut aliases = "a0: &a0 [x]\n".to_owned();
     for level in 1..1000 {
         writeln!(aliases, "a{level}: &a{level} [*a{}]", level - 1).unwrap();
     }
-    refused(&aliases, "nested more than 64 deep");
+    refused(&aliases, DEEP);
 }
 
 #[test]

@@ -401,6 +401,11 @@ fn directories_that_cannot_be_read() {
     );
     assert!(only(directory.path(), &Limits { files: 0, ..Limits::default() }).contains("more than 0 files"));
 
+    fs::write(directory.path().join("b.yaml"), "[").unwrap();
+    let both = read_directory_with(directory.path(), &Limits { files: 1, ..Limits::default() }).unwrap_err();
+    assert_eq!(both.len(), 1, "what is too many is not read: {both:?}");
+    fs::remove_file(directory.path().join("b.yaml")).unwrap();
+
     let looped = directory.path().join("loop");
     std::os::unix::fs::symlink(directory.path(), &looped).unwrap();
     let line = only(directory.path(), &Limits::default());

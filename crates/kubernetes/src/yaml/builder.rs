@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, Tag};
+use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::{Entry, Fault, Meaning, Scalar, Tree, Value};
 use crate::problem::quoted;
@@ -29,7 +29,7 @@ pub(crate) fn parse(text: &str, limits: StreamLimits) -> (Vec<Arc<Tree>>, Option
     for event in Parser::new_from_str_with_options(text, options) {
         let outcome = match event {
             Ok((event, span)) => builder.accept(event, position(&span.start)),
-            Err(error) => Err(syntax_fault(&error)),
+            Err(error) => Err(syntax_fault(&error, limits)),
         };
         if let Err(fault) = outcome {
             return (builder.documents, Some(fault));
@@ -43,9 +43,17 @@ fn position(marker: &granit_parser::Marker) -> Position {
     Position { line: narrow(marker.line()), column: narrow(marker.col().saturating_add(1)) }
 }
 
-fn syntax_fault(error: &granit_parser::ScanError) -> Fault {
+fn syntax_fault(error: &ScanError, limits: StreamLimits) -> Fault {
+    let position = position(error.marker());
+    if *error.kind() == ErrorKind::RecursionLimitExceeded {
+        return too_deep(position, limits);
+    }
     let reason = crate::problem::shortened_to(&error.info(), 160);
-    fault(position(error.marker()), &format!("not valid YAML: {reason}"), "correct the syntax")
+    fault(position, &format!("not valid YAML: {reason}"), "correct the syntax")
+}
+
+fn too_deep(position: Position, limits: StreamLimits) -> Fault {
+    fault(position, &format!("lists and maps nested more than {} deep", limits.depth), "flatten it")
 }
 
 fn fault(position: Position, reason: &str, remedy: &str) -> Fault {
@@ -132,8 +140,7 @@ impl Builder {
         if self.open.len() + below <= self.limits.depth {
             return Ok(());
         }
-        let reason = format!("lists and maps nested more than {} deep", self.limits.depth);
-        Err(fault(position, &reason, "flatten it"))
+        Err(too_deep(position, self.limits))
     }
 
     fn start(&mut self, position: Position, anchor: usize, content: Content) -> Result<(), Fault> {
