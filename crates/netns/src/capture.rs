@@ -1,8 +1,10 @@
 //! What crosses a link? Raw frames, to prove that something does or does not.
 
 mod packet;
+mod search;
 
 pub use packet::{Segment, segment};
+pub use search::Search;
 
 use std::io;
 use std::os::fd::OwnedFd;

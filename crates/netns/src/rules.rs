@@ -23,7 +23,8 @@ pub const OUTBOUND_PORT: u16 = 15001;
 pub const INBOUND_PLAINTEXT_PORT: u16 = 15006;
 /// Where HBONE arrives; never redirected.
 pub const HBONE_PORT: u16 = 15008;
-/// Where captured DNS questions arrive.
+/// Where captured DNS questions arrive. Listen on `127.0.0.1` and `::1`: a UDP socket bound to no address would answer
+/// from another one than the question was redirected to, and the client would not recognise the answer.
 pub const DNS_PORT: u16 = 15053;
 /// The mark on the proxy's own packets (`SO_MARK`).
 pub const PACKET_MARK: Mark = Mark { value: 0x539, mask: 0xfff };

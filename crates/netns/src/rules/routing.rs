@@ -1,7 +1,7 @@
 //! Is the policy routing of the rules in place, and how is it put there and taken away?
 
 use super::renderer::{Applied, Drift, Skipped};
-use super::{Families, Routing, RuleError};
+use super::{Routing, RuleError};
 use crate::links::Links;
 use crate::netlink::{Attributes, CREATE, EXCL, Failure, Message, Netlink, u32_at};
 use crate::sysctl;
@@ -28,6 +28,10 @@ impl Family {
     const V4: Self = Self(libc::AF_INET as u8);
     const V6: Self = Self(libc::AF_INET6 as u8);
 
+    fn wanted(self, routing: &Routing) -> bool {
+        if self == Self::V4 { routing.families.v4() } else { routing.families.v6() }
+    }
+
     fn name(self) -> &'static str {
         if self == Self::V4 { "IPv4" } else { "IPv6" }
     }
@@ -40,26 +44,40 @@ enum Found {
     Other,
 }
 
-/// Puts the policy routing in place; what is there already is kept.
+const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+
+/// Brings the policy routing to exactly `routing`; what is there already is kept.
 pub(super) fn apply(routing: &Routing) -> Result<Applied, RuleError> {
     let mut netlink = open()?;
     let mut applied = Applied { loopback_raised: raise_loopback()?, ..Applied::default() };
-    for family in families(routing.families) {
+    let mut usable = Vec::new();
+    for family in FAMILIES.into_iter().filter(|family| family.wanted(routing)) {
         if family == Family::V6 && !sysctl::ipv6_enabled() {
             applied.skipped.push(Skipped::Ipv6Disabled);
-            continue;
+        } else {
+            usable.push(family);
         }
-        // The route first: a rule must not point to an empty table.
-        match routes(&mut netlink, routing, family)?.as_slice() {
-            [] => change(&mut netlink, "add the local route", libc::RTM_NEWROUTE, |m| {
-                route(m, routing, family)
-            })?,
+    }
+    // All checks before the first change.
+    let mut missing = Vec::new();
+    for family in &usable {
+        match routes(&mut netlink, routing, *family)?.as_slice() {
+            [] => missing.push(*family),
             found if found.contains(&Found::Ours) => {}
             _ => return Err(RuleError::RouteTaken { table: routing.table, family: family.name() }),
         }
+    }
+    // Routes first: a rule must not point to an empty table.
+    for family in missing {
+        change(&mut netlink, "add the local route", libc::RTM_NEWROUTE, |m| route(m, routing, family))?;
+    }
+    for family in usable {
         if !rules(&mut netlink, routing, family)?.contains(&Found::Ours) {
             change(&mut netlink, "add the routing rule", libc::RTM_NEWRULE, |m| rule(m, routing, family))?;
         }
+    }
+    for family in FAMILIES.into_iter().filter(|family| !family.wanted(routing)) {
+        remove_family(&mut netlink, routing, family)?;
     }
     Ok(applied)
 }
@@ -68,18 +86,21 @@ pub(super) fn apply(routing: &Routing) -> Result<Applied, RuleError> {
 pub(super) fn verify(routing: &Routing) -> Result<Vec<Drift>, RuleError> {
     let mut netlink = open()?;
     let mut drifts = Vec::new();
-    for family in families(routing.families) {
-        if family == Family::V6 && !sysctl::ipv6_enabled() {
-            continue;
-        }
+    for family in FAMILIES {
         let name = family.name();
         let rule = format!(
             "{name} routing rule {}: fwmark {:#x}/{:#x} lookup {}",
             routing.preference, routing.mark.value, routing.mark.mask, routing.table
         );
-        drifts.extend(drift(&rules(&mut netlink, routing, family)?, rule));
         let route = format!("{name} local default route on lo in table {}", routing.table);
-        drifts.extend(drift(&routes(&mut netlink, routing, family)?, route));
+        let found =
+            [(rules(&mut netlink, routing, family)?, rule), (routes(&mut netlink, routing, family)?, route)];
+        if !family.wanted(routing) {
+            let ours = found.into_iter().filter(|(found, _)| found.contains(&Found::Ours));
+            drifts.extend(ours.map(|(_, what)| Drift::Unexpected(what)));
+        } else if family == Family::V4 || sysctl::ipv6_enabled() {
+            drifts.extend(found.into_iter().filter_map(|(found, what)| drift(&found, what)));
+        }
     }
     Ok(drifts)
 }
@@ -94,18 +115,18 @@ fn drift(found: &[Found], what: String) -> Option<Drift> {
     }
 }
 
-/// Takes our rule, then our route away; both may be gone already.
+/// Takes our rules, then our routes away, of both families; all may be gone already.
 pub(super) fn remove(routing: &Routing) -> Result<(), RuleError> {
     let mut netlink = open()?;
-    for family in families(routing.families) {
-        if rules(&mut netlink, routing, family)?.contains(&Found::Ours) {
-            change(&mut netlink, "delete the routing rule", libc::RTM_DELRULE, |m| rule(m, routing, family))?;
-        }
-        if routes(&mut netlink, routing, family)?.contains(&Found::Ours) {
-            change(&mut netlink, "delete the local route", libc::RTM_DELROUTE, |m| {
-                route(m, routing, family)
-            })?;
-        }
+    FAMILIES.into_iter().try_for_each(|family| remove_family(&mut netlink, routing, family))
+}
+
+fn remove_family(netlink: &mut Netlink, routing: &Routing, family: Family) -> Result<(), RuleError> {
+    if rules(netlink, routing, family)?.contains(&Found::Ours) {
+        change(netlink, "delete the routing rule", libc::RTM_DELRULE, |m| rule(m, routing, family))?;
+    }
+    if routes(netlink, routing, family)?.contains(&Found::Ours) {
+        change(netlink, "delete the local route", libc::RTM_DELROUTE, |m| route(m, routing, family))?;
     }
     Ok(())
 }
@@ -124,10 +145,6 @@ fn raise_loopback() -> Result<bool, RuleError> {
         })?;
     }
     Ok(down)
-}
-
-fn families(wanted: Families) -> impl Iterator<Item = Family> {
-    [(Family::V4, wanted.v4()), (Family::V6, wanted.v6())].into_iter().filter(|(_, is)| *is).map(|(f, _)| f)
 }
 
 fn rule(message: &mut Message, routing: &Routing, family: Family) {
