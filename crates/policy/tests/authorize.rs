@@ -239,12 +239,12 @@ fn attributes_hold(m: &Match, action: Action, case: &Case, narrow: bool) -> bool
     let port = case.connection.destination.port();
     let demanded = |empty: bool, hit: bool| empty || hit;
     demanded(m.namespaces.is_empty(), m.namespaces.iter().any(is_namespace) && !never_demanded)
-        && !(m.not_namespaces.iter().any(is_namespace) && !never_excepted)
+        && (never_excepted || !m.not_namespaces.iter().any(is_namespace))
         && demanded(
             m.service_accounts.is_empty(),
             m.service_accounts.iter().any(is_account) && !never_demanded,
         )
-        && !(m.not_service_accounts.iter().any(is_account) && !never_excepted)
+        && (never_excepted || !m.not_service_accounts.iter().any(is_account))
         && demanded(m.principals.is_empty(), m.principals.iter().any(is_principal))
         && !m.not_principals.iter().any(is_principal)
         && demanded(m.source_ips.is_empty(), m.source_ips.iter().any(|b| b.contains(&source)))
