@@ -94,7 +94,9 @@ impl Writer {
 fn concerns_authorization(before: &Snapshot, change: &Change) -> bool {
     match change {
         Change::Policy(_) | Change::RemovePolicy(_) => true,
-        Change::Workload(workload) => before.workload(&workload.uid).is_none_or(|old| !same_policies(old, workload)),
+        Change::Workload(workload) => {
+            before.workload(&workload.uid).is_none_or(|old| !same_policies(old, workload))
+        }
         Change::Service(_) | Change::RemoveAddress(_) => false,
     }
 }

@@ -85,7 +85,10 @@ fn workload(workload: &Workload) -> Value {
     put("clusterId", json!(&*workload.cluster));
     let locality = &workload.locality;
     if [&locality.region, &locality.zone, &locality.subzone].iter().any(|text| !text.is_empty()) {
-        put("locality", json!({ "region": &*locality.region, "zone": &*locality.zone, "subzone": &*locality.subzone }));
+        put(
+            "locality",
+            json!({ "region": &*locality.region, "zone": &*locality.zone, "subzone": &*locality.subzone }),
+        );
     }
     if !workload.services.is_empty() {
         put("services", workload.services.keys().map(|key| json!(key.to_string())).collect());
@@ -154,8 +157,9 @@ fn service(snapshot: &Snapshot, service: &Service) -> Value {
     }
     if service.waypoints.len() > 1 {
         let weighted = service.waypoints.iter();
-        dump["weightedWaypoints"] =
-            weighted.map(|(waypoint, weight)| json!({ "destination": gateway(waypoint), "weight": weight })).collect();
+        dump["weightedWaypoints"] = weighted
+            .map(|(waypoint, weight)| json!({ "destination": gateway(waypoint), "weight": weight }))
+            .collect();
     }
     if let Some(balancing) = balancing(service) {
         dump["loadBalancer"] = balancing;
@@ -219,9 +223,7 @@ fn attributes(attributes: &Match) -> Value {
     };
     let strings = |matches: &[StringMatch]| matches.iter().map(string).collect();
     let accounts = |matches: &[ambit_model::policy::ServiceAccount]| {
-        let account = |each: &ambit_model::policy::ServiceAccount| {
-            json!({ "namespace": &*each.namespace, "serviceAccount": &*each.name })
-        };
+        let account = |each: &ambit_model::policy::ServiceAccount| json!({ "namespace": &*each.namespace, "serviceAccount": &*each.name });
         matches.iter().map(account).collect()
     };
     let texts = |values: Vec<String>| values.into_iter().map(Value::String).collect();

@@ -1,9 +1,23 @@
 //! The L4 node proxy: captures the TCP traffic of the node's enrolled pods in their own network namespaces and carries
 //! it over HBONE with each pod's own identity.
+//!
+//! Flows run on workers that share nothing but the configuration and the certificates; everything else runs on the
+//! control thread. `ARCHITECTURE.md` has the map.
 
+pub mod admin;
+pub mod admit;
 pub mod configuration;
 pub mod dump;
+pub mod inbound;
+pub mod inbound_target;
 pub mod live;
+pub mod outbound;
+pub mod outcome;
+pub mod plaintext;
 pub mod pod;
+pub mod pods;
+pub mod process;
+pub mod proxy;
 pub mod resolve;
 pub mod settings;
+pub mod tunnels;

@@ -36,10 +36,14 @@ pub struct Pod {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownWorkload {
     /// The controller has not announced it.
-    #[error("pod {0}/{1} is not known to the controller: check that its Pod object is there and names this node")]
+    #[error(
+        "pod {0}/{1} is not known to the controller: check that its Pod object is there and names this node"
+    )]
     Absent(Text, Text),
     /// The agent and the controller do not agree on who it is.
-    #[error("pod {0}/{1} runs as service account {2} for the agent and {3} for the controller; waiting until they agree")]
+    #[error(
+        "pod {0}/{1} runs as service account {2} for the agent and {3} for the controller; waiting until they agree"
+    )]
     Disagreement(Text, Text, Text, Text),
 }
 
@@ -66,7 +70,9 @@ impl Pod {
         let (namespace, name) = (self.namespace.clone(), self.name.clone());
         match snapshot.local_workload(&namespace, &name) {
             None => Err(UnknownWorkload::Absent(namespace, name)),
-            Some(workload) if *workload.identity.service_account() == self.service_account => Ok(workload.clone()),
+            Some(workload) if *workload.identity.service_account() == self.service_account => {
+                Ok(workload.clone())
+            }
             Some(workload) => Err(UnknownWorkload::Disagreement(
                 namespace,
                 name,
@@ -87,7 +93,8 @@ impl Pod {
         let wildcard: IpAddr = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
         // Every worker listens on its own socket of the same port, and so does the next version during an upgrade.
         let options = ListenOptions { dual_stack: ipv6, reuse_port: true, ..ListenOptions::default() };
-        let listener = self.netns.run(|| listen::tcp_listener(SocketAddr::new(wildcard, port), &options))??;
+        let listener =
+            self.netns.run(|| listen::tcp_listener(SocketAddr::new(wildcard, port), &options))??;
         Ok(TcpListener::from_std(listener)?)
     }
 

@@ -180,11 +180,15 @@ fn workers(env: &mut Environment) -> usize {
 }
 
 fn drain(env: &mut Environment) -> Duration {
-    let explicit =
-        env.parsed("CONNECTION_TERMINATION_DEADLINE", "a duration such as 25s", ambit_app::settings::parse_duration);
+    let explicit = env.parsed(
+        "CONNECTION_TERMINATION_DEADLINE",
+        "a duration such as 25s",
+        ambit_app::settings::parse_duration,
+    );
     let grace = env.parsed("TERMINATION_GRACE_PERIOD_SECONDS", "a number of seconds", str::parse::<u64>);
     // The last seconds are for closing what is left in an orderly way before the kill.
-    let within_grace = grace.map(|grace| Duration::from_secs(if grace > 10 { grace - 5 } else { grace.max(2) - 1 }));
+    let within_grace =
+        grace.map(|grace| Duration::from_secs(if grace > 10 { grace - 5 } else { grace.max(2) - 1 }));
     explicit.or(within_grace).unwrap_or(DEFAULT_DRAIN)
 }
 
@@ -255,9 +259,14 @@ mod tests {
         ])
         .unwrap_err()
         .to_string();
-        for name in
-            ["NODE_NAME", "XDS_ADDRESS", "PACKET_MARK", "PROXY_MODE", "HTTP2_CONNECTION_WINDOW_SIZE", "AMBIT_ADMIN_PROT"]
-        {
+        for name in [
+            "NODE_NAME",
+            "XDS_ADDRESS",
+            "PACKET_MARK",
+            "PROXY_MODE",
+            "HTTP2_CONNECTION_WINDOW_SIZE",
+            "AMBIT_ADMIN_PROT",
+        ] {
             assert!(error.contains(name), "{name} is not named in {error}");
         }
     }

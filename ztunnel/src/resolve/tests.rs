@@ -60,13 +60,17 @@ fn resolve_at(snapshot: &Snapshot, own: &Workload, address: &str) -> NextHop {
 #[test]
 fn a_pod_that_speaks_hbone_is_reached_by_it_and_never_in_plaintext() {
     let web = pod("web", 1, Tunnel::Hbone);
-    let snapshot = with(vec![web.clone(), pod("cart", 2, Tunnel::Hbone), pod("old", 3, Tunnel::None)], vec![]);
-    let NextHop::Hbone { gateway, authority, expected, .. } = resolve_at(&snapshot, &web, "10.0.0.2:80") else {
+    let snapshot =
+        with(vec![web.clone(), pod("cart", 2, Tunnel::Hbone), pod("old", 3, Tunnel::None)], vec![]);
+    let NextHop::Hbone { gateway, authority, expected, .. } = resolve_at(&snapshot, &web, "10.0.0.2:80")
+    else {
         panic!("not a tunnel")
     };
     assert_eq!((gateway, authority), ("10.0.0.2:15008".parse().unwrap(), "10.0.0.2:80".parse().unwrap()));
     assert_eq!(&*expected, ["spiffe://cluster.local/ns/ns/sa/default".into()]);
-    let NextHop::Direct { address, .. } = resolve_at(&snapshot, &web, "10.0.0.3:80") else { panic!("not direct") };
+    let NextHop::Direct { address, .. } = resolve_at(&snapshot, &web, "10.0.0.3:80") else {
+        panic!("not direct")
+    };
     assert_eq!(address, "10.0.0.3:80".parse().unwrap());
 }
 
@@ -77,7 +81,8 @@ fn a_service_resolves_to_its_target_port() {
     let mut cart_service = service();
     cart_service.subject_alt_names = vec!["spiffe://other/ns/x/sa/y".into()];
     let snapshot = with(vec![web.clone(), cart], vec![cart_service]);
-    let NextHop::Hbone { authority, expected, service, .. } = resolve_at(&snapshot, &web, "10.96.0.1:80") else {
+    let NextHop::Hbone { authority, expected, service, .. } = resolve_at(&snapshot, &web, "10.96.0.1:80")
+    else {
         panic!("not a tunnel")
     };
     assert_eq!(authority, "10.0.0.2:8080".parse().unwrap());
@@ -103,7 +108,10 @@ fn a_service_without_healthy_endpoint_rejects_unless_it_passes_through() {
 fn an_unknown_address_passes_through_and_the_proxys_own_ports_do_not() {
     let web = pod("web", 1, Tunnel::Hbone);
     let snapshot = with(vec![web.clone()], vec![]);
-    assert!(matches!(resolve_at(&snapshot, &web, "192.0.2.1:443"), NextHop::Passthrough { service: None, .. }));
+    assert!(matches!(
+        resolve_at(&snapshot, &web, "192.0.2.1:443"),
+        NextHop::Passthrough { service: None, .. }
+    ));
     for port in [15001, 15006, 15008] {
         let address = format!("127.0.0.1:{port}");
         assert!(matches!(resolve_at(&snapshot, &web, &address), NextHop::Reject(Rejection::SelfCall(_))));
@@ -156,7 +164,10 @@ fn another_network_is_refused_while_there_is_no_gateway_to_it() {
     let mut far = endpoint(pod("far", 2, Tunnel::Hbone), key(), port(80, 8080));
     far.network = "elsewhere".into();
     let snapshot = with(vec![web.clone(), far], vec![service()]);
-    assert!(matches!(resolve_at(&snapshot, &web, "10.96.0.1:80"), NextHop::Reject(Rejection::OtherNetwork(..))));
+    assert!(matches!(
+        resolve_at(&snapshot, &web, "10.96.0.1:80"),
+        NextHop::Reject(Rejection::OtherNetwork(..))
+    ));
 }
 
 proptest! {

@@ -1,0 +1,183 @@
+//! The inbound flow: a tunnel of another proxy, and each connection in it. accept (TLS, CONNECT) -> target -> authorize ->
+//! connect -> relay -> report.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_hbone::{Authority, Baggage, Incoming};
+use ambit_identity::tls::{self, TlsStream};
+use ambit_model::traffic::Connection;
+use ambit_model::{Identity, Workload};
+use ambit_telemetry::flags::ResponseFlag;
+use ambit_telemetry::labels::{Reporter, SecurityPolicy};
+use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget, Severity};
+use ambit_transport::peer::canonical;
+use ambit_transport::{Abort, Limits, Watch, relay};
+use http::StatusCode;
+use tokio::net::TcpStream;
+
+use crate::admit::admit;
+use crate::inbound_target::target;
+use crate::outcome::{Counted, of_relay};
+use crate::pod::Pod;
+use crate::proxy::Proxy;
+
+/// Longest wait for the pod's own certificate when a tunnel arrives before it.
+const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A tunnel as far as its streams need to know it.
+#[derive(Debug, Clone)]
+struct Tunnel {
+    proxy: Arc<Proxy>,
+    pod: Arc<Pod>,
+    own: Arc<Workload>,
+    /// The TCP peer.
+    peer: SocketAddr,
+    /// Where its connection arrived.
+    arrived: SocketAddr,
+    /// Who it proved to be.
+    identity: Identity,
+    drain: Watch,
+}
+
+/// Serves one connection to port 15008 until it ends.
+pub async fn tunnel(proxy: Arc<Proxy>, pod: Arc<Pod>, stream: TcpStream, peer: SocketAddr, drain: Watch) {
+    let start = Instant::now();
+    let Ok(arrived) = stream.local_addr().map(canonical) else { return };
+    let (stream, tunnel) = match Box::pin(handshake(&proxy, &pod, stream, peer, arrived, &drain)).await {
+        Ok(accepted) => accepted,
+        Err(failure) => {
+            let report =
+                ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, peer, arrived);
+            report.finish(Err(failure));
+            return;
+        }
+    };
+    let serve = ambit_hbone::serve(stream, &proxy.tunnel_server, drain, |incoming| {
+        Box::pin(connection(tunnel.clone(), incoming))
+    });
+    if let Err(error) = Box::pin(serve).await {
+        tracing::debug!(%peer, identity = %tunnel.identity, %error, "inbound tunnel ended");
+    }
+}
+
+async fn handshake(
+    proxy: &Arc<Proxy>,
+    pod: &Arc<Pod>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    arrived: SocketAddr,
+    drain: &Watch,
+) -> Result<(TlsStream<TcpStream>, Tunnel), Failure> {
+    let Ok(_seat) = proxy.handshakes.clone().try_acquire_owned() else {
+        stream.abort();
+        return Err(Failure::new(ResponseFlag::TlsFailure, "too many handshakes are under way on this node")
+            .with_severity(Severity::Debug));
+    };
+    let unprepared = |reason: String| Failure::new(ResponseFlag::IdentityError, reason);
+    let own = pod.known(&proxy.configuration).await.map_err(|unknown| unprepared(unknown.to_string()))?;
+    let certificate =
+        tokio::time::timeout(CERTIFICATE_PATIENCE, proxy.certificates.certificate(&own.identity));
+    let certificate = match certificate.await {
+        Ok(Ok(certificate)) => certificate,
+        Ok(Err(error)) => return Err(unprepared(format!("no certificate for {}: {error}", own.identity))),
+        Err(_) => {
+            let waited = format!("no certificate for {} within {CERTIFICATE_PATIENCE:?}", own.identity);
+            return Err(unprepared(waited));
+        }
+    };
+    let (stream, identity) = tls::accept(stream, &certificate)
+        .await
+        .map_err(|error| Failure::new(ResponseFlag::TlsFailure, error).with_severity(Severity::Warning))?;
+    let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
+    Ok((stream, Tunnel { proxy, pod, own, peer, arrived, identity, drain }))
+}
+
+/// One CONNECT of a tunnel, from the request to its end.
+async fn connection(tunnel: Tunnel, incoming: Incoming) {
+    let start = Instant::now();
+    let Tunnel { proxy, peer, arrived, .. } = &tunnel;
+    let mut report =
+        ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, *peer, *arrived);
+    report.security(SecurityPolicy::MutualTls).source_identity(tunnel.identity.clone());
+    report.hbone_target(match incoming.authority() {
+        Authority::Address(address) => HboneTarget::Address(*address),
+        Authority::Host { hostname, port } => HboneTarget::Name(hostname.clone(), *port),
+    });
+    let outcome = carry(&tunnel, incoming, &mut report).await;
+    report.finish(outcome);
+}
+
+async fn carry(tunnel: &Tunnel, incoming: Incoming, report: &mut ConnectionReport) -> Result<(), Failure> {
+    let Tunnel { proxy, pod, peer, arrived, identity, drain, .. } = tunnel;
+    let snapshot = proxy.configuration.snapshot();
+    let own = pod.workload(&snapshot).unwrap_or_else(|_| tunnel.own.clone());
+    report.destination(own.clone());
+    // The peer's workload is known by its address only where its certificate agrees; it names series, nothing else.
+    let source = snapshot.workload_at(&own.network, peer.ip()).filter(|source| source.identity == *identity);
+    if let Some(source) = source {
+        report.source(source.clone());
+    }
+    let target = match target(&snapshot, &own, arrived.ip(), incoming.authority()) {
+        Ok(target) => target,
+        Err(bad) => {
+            let (status, reason) = (bad.status(), bad.to_string());
+            return Err(refuse(incoming, status, &reason, Failure::connect(reason.as_str())));
+        }
+    };
+    let named = || incoming.forwarded_host().and_then(|host| snapshot.services_named(&host).first().cloned());
+    if let Some(service) = target.service.clone().or_else(named) {
+        report.service(service);
+    }
+    let connection = Connection {
+        source_ip: peer.ip(),
+        network: own.network.clone(),
+        source_identity: Some(identity.clone()),
+        destination: target.address,
+    };
+    let mut place = match Box::pin(admit(proxy, pod, &own, &connection, report)).await {
+        Ok(place) => place,
+        // The client's operator learns that it was a policy, and ours which one.
+        Err(reason) => {
+            return Err(refuse(
+                incoming,
+                StatusCode::UNAUTHORIZED,
+                "denied by policy",
+                Failure::denied(reason),
+            ));
+        }
+    };
+    let options = proxy.application_options(peer.ip(), target.address);
+    let application = match pod.dial(&options, target.address).await {
+        Ok(application) => application,
+        Err(error) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            return Err(refuse(
+                incoming,
+                status,
+                "the application does not accept connections",
+                Failure::connect(error),
+            ));
+        }
+    };
+    let baggage = proxy.settings.response_baggage.then(|| Baggage::from(&*own).encode()).flatten();
+    let stream = incoming
+        .accept(baggage)
+        .map_err(|gone| Failure::new(ResponseFlag::None, gone).with_severity(Severity::Information))?;
+    report.opened();
+    let close = async {
+        tokio::select! {
+            reason = place.closed() => reason,
+            reason = proxy.cut(drain) => reason,
+        }
+    };
+    of_relay(relay(stream, application, &Counted(report), Limits::default(), close).await)
+}
+
+fn refuse(incoming: Incoming, status: StatusCode, details: &str, failure: Failure) -> Failure {
+    if let Err(gone) = incoming.refuse(status, details) {
+        tracing::debug!(%gone, "a refused client did not wait for the answer");
+    }
+    failure
+}

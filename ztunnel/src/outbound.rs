@@ -1,0 +1,136 @@
+//! The outbound flow: a captured connection of a pod, to wherever it was going. capture -> resolve -> connect -> relay
+//! -> report.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, Key, Stream, TraceParent};
+use ambit_model::Workload;
+use ambit_telemetry::flags::ResponseFlag;
+use ambit_telemetry::labels::{Reporter, SecurityPolicy};
+use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
+use ambit_transport::{Abort, Limits, Watch, original_destination, relay};
+use tokio::net::TcpStream;
+
+use crate::outcome::{Counted, of_open, of_relay};
+use crate::pod::Pod;
+use crate::proxy::Proxy;
+use crate::resolve::{NextHop, resolve};
+
+/// Longest wait for a stream: dial, TLS, HTTP/2 and the far side's own dial together.
+const OPEN_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Carries one captured connection to its end, and reports it.
+pub async fn outbound(
+    proxy: Arc<Proxy>,
+    pod: Arc<Pod>,
+    mut client: TcpStream,
+    peer: SocketAddr,
+    drain: Watch,
+) {
+    let start = Instant::now();
+    let destination = match original_destination(&client) {
+        Ok(destination) => destination,
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a captured connection was gone before it was looked at");
+            return;
+        }
+    };
+    let mut report = ConnectionReport::accepted(&proxy.traffic, Reporter::Source, start, peer, destination);
+    let outcome = carry(&proxy, &pod, &mut client, peer, destination, &drain, &mut report).await;
+    if outcome.is_err() {
+        // The client must see a failure, not the orderly end of an empty answer.
+        client.abort();
+    }
+    report.finish(outcome);
+}
+
+async fn carry(
+    proxy: &Proxy,
+    pod: &Arc<Pod>,
+    client: &mut TcpStream,
+    peer: SocketAddr,
+    destination: SocketAddr,
+    drain: &Watch,
+    report: &mut ConnectionReport,
+) -> Result<(), Failure> {
+    let own = pod.known(&proxy.configuration).await;
+    let own = own.map_err(|unknown| Failure::new(ResponseFlag::IdentityError, unknown))?;
+    report.source(own.clone()).source_identity(own.identity.clone());
+    let next = resolve(&proxy.configuration.snapshot(), &own, destination, &mut rand::rng());
+    match next {
+        NextHop::Reject(reason) => Err(Failure::connect(reason)),
+        NextHop::Passthrough { address, service } => {
+            if let Some(service) = service {
+                report.service(service);
+            }
+            plainly(proxy, pod, client, address, drain, report).await
+        }
+        NextHop::Direct { address, workload, service } => {
+            report.destination(workload);
+            if let Some(service) = service {
+                report.service(service);
+            }
+            plainly(proxy, pod, client, address, drain, report).await
+        }
+        NextHop::Hbone { gateway, authority, workload, service, expected } => {
+            report.destination(workload).destination_address(gateway);
+            report.hbone_target(HboneTarget::Address(authority)).security(SecurityPolicy::MutualTls);
+            let host = service.as_ref().map(|service| service.key.hostname.clone());
+            if let Some(service) = service {
+                report.service(service);
+            }
+            let key = Key::new(own.identity.clone(), pod.uid.clone(), gateway, expected);
+            let request = connect_request(&own, peer, authority, host).map_err(of_open)?;
+            let stream = open(proxy, &key, request).await?;
+            report.opened();
+            let ended = relay(client, stream, &Counted(report), Limits::default(), proxy.cut(drain)).await;
+            of_relay(ended)
+        }
+    }
+}
+
+async fn plainly(
+    proxy: &Proxy,
+    pod: &Pod,
+    client: &mut TcpStream,
+    address: SocketAddr,
+    drain: &Watch,
+    report: &mut ConnectionReport,
+) -> Result<(), Failure> {
+    report.destination_address(address);
+    let upstream = pod.dial(&proxy.dial_options(), address).await.map_err(Failure::connect)?;
+    report.opened();
+    let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(drain)).await;
+    of_relay(ended)
+}
+
+async fn open(proxy: &Proxy, key: &Key, request: ConnectRequest) -> Result<Stream, Failure> {
+    proxy.rotation.follow(key.source(), &proxy.certificates, &proxy.tunnels);
+    // Boxed: opening is large and short, the relay that follows is small and long.
+    let opening = Box::pin(tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open(key, request)));
+    match opening.await {
+        Ok(Ok((stream, _head))) => Ok(stream),
+        Ok(Err(error)) => Err(of_open(error)),
+        Err(_) => {
+            let gateway = key.destination();
+            Err(Failure::connect(format_args!(
+                "no answer from {gateway} within {OPEN_PATIENCE:?}: check the peer's node"
+            )))
+        }
+    }
+}
+
+fn connect_request(
+    own: &Workload,
+    peer: SocketAddr,
+    authority: SocketAddr,
+    host: Option<ambit_model::Text>,
+) -> Result<ConnectRequest, ambit_hbone::OpenError> {
+    let mut request = ConnectRequest::new(Authority::address(authority)?);
+    request.baggage = Baggage::from(own).encode();
+    request.forwarded = Forwarded { client: peer, host }.encode();
+    request.traceparent = TraceParent::random().encode();
+    Ok(request)
+}

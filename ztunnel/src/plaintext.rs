@@ -1,0 +1,72 @@
+//! The plaintext flow: a connection to a pod that did not come through the mesh. accept -> authorize without identity ->
+//! connect -> relay -> report.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ambit_model::traffic::{Connection, ports};
+use ambit_telemetry::flags::ResponseFlag;
+use ambit_telemetry::labels::Reporter;
+use ambit_telemetry::report::{ConnectionReport, Failure};
+use ambit_transport::{Abort, Limits, Watch, original_destination, relay};
+use tokio::net::TcpStream;
+
+use crate::admit::admit;
+use crate::outcome::{Counted, of_relay};
+use crate::pod::Pod;
+use crate::proxy::Proxy;
+
+/// Carries one plaintext connection to the pod's application, and reports it.
+pub async fn plaintext(
+    proxy: Arc<Proxy>,
+    pod: Arc<Pod>,
+    mut client: TcpStream,
+    peer: SocketAddr,
+    drain: Watch,
+) {
+    let start = Instant::now();
+    let Ok(destination) = original_destination(&client) else { return };
+    let mut report =
+        ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, peer, destination);
+    let outcome = carry(&proxy, &pod, &mut client, peer, destination, &drain, &mut report).await;
+    if outcome.is_err() {
+        client.abort();
+    }
+    report.finish(outcome);
+}
+
+async fn carry(
+    proxy: &Proxy,
+    pod: &Arc<Pod>,
+    client: &mut TcpStream,
+    peer: SocketAddr,
+    destination: SocketAddr,
+    drain: &Watch,
+    report: &mut ConnectionReport,
+) -> Result<(), Failure> {
+    if ports::is_proxy(destination.port()) {
+        return Err(Failure::connect(format_args!("{destination} is a port of the proxy itself")));
+    }
+    let own = pod.known(&proxy.configuration).await;
+    let own = own.map_err(|unknown| Failure::new(ResponseFlag::IdentityError, unknown))?;
+    report.destination(own.clone());
+    let snapshot = proxy.configuration.snapshot();
+    if let Some(source) = snapshot.workload_at(&own.network, peer.ip()) {
+        report.source(source.clone());
+    }
+    drop(snapshot);
+    let connection =
+        Connection { source_ip: peer.ip(), network: own.network.clone(), source_identity: None, destination };
+    let mut place = Box::pin(admit(proxy, pod, &own, &connection, report)).await.map_err(Failure::denied)?;
+    let options = proxy.application_options(peer.ip(), destination);
+    let application = pod.dial(&options, destination).await.map_err(Failure::connect)?;
+    report.opened();
+    let close = async {
+        tokio::select! {
+            reason = place.closed() => reason,
+            reason = proxy.cut(drain) => reason,
+        }
+    };
+    of_relay(relay(client, application, &Counted(report), Limits::default(), close).await)
+}

@@ -1,0 +1,191 @@
+//! The process: starts the parts in order, waits for the end, drains.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use ambit_app::{Readiness, Shutdown, Workers, admin};
+use ambit_identity::certificates::CertificatesSettings;
+use ambit_identity::{AuthorityClient, Certificates, ControlChannel, ControlSettings, RootCa};
+use ambit_telemetry::log::LogControl;
+use ambit_telemetry::metrics::{Registry, TerminationReason, WorkloadManagerMetrics, XdsMetrics};
+use ambit_telemetry::traffic::{Traffic, TrafficLimits};
+use ambit_transport::listen::{ListenError, ListenOptions, tcp_listener};
+use ambit_transport::{Watch, drain};
+use ambit_xds::client::{Observer, Termination, Update};
+use ambit_xds::{Kind, Node};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::admin::Sources;
+use crate::configuration::configuration;
+use crate::pods::Pods;
+use crate::proxy::Proxy;
+use crate::settings::{Endpoint, Settings};
+
+/// Runs ztunnel on the control thread until it has drained.
+///
+/// # Errors
+/// A part could not start, or a worker panicked; one line that says what to do.
+pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
+    let settings = Arc::new(settings);
+    let mut shutdown = Shutdown::install()?;
+    let (drain, leaving) = drain::channel();
+    let readiness = Readiness::new();
+    let registry = Registry::new("ztunnel", env!("CARGO_PKG_VERSION"));
+    log.register(&registry);
+    let traffic = Traffic::register(&registry, TrafficLimits::default());
+
+    let (writer, configuration) = configuration(&settings.node);
+    let authority = AuthorityClient::new(channel(&settings, &settings.ca)?);
+    let lifetime = settings.certificate_lifetime;
+    let certificates = Certificates::new(
+        Arc::new(authority),
+        CertificatesSettings { lifetime, ..CertificatesSettings::default() },
+    );
+    let workers = Arc::new(Workers::start(settings.workers, "worker", |_| async {})?);
+    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers, &leaving);
+
+    let (pod_states, pods_seen) = watch::channel(Vec::new());
+    let sources = Sources {
+        settings: settings.clone(),
+        configuration: configuration.clone(),
+        certificates: certificates.clone(),
+        pods: pods_seen,
+        registry: registry.clone(),
+        readiness: readiness.clone(),
+        log,
+        trigger: shutdown.trigger(),
+    };
+    let (_admin_drain, admin_watch) = drain::channel();
+    serve_operators(&sources, &admin_watch)?;
+
+    let configured = readiness.register("configuration from the controller");
+    let handed_over = readiness.register("pods from the node agent");
+    let client = ambit_xds::Client::new(
+        channel(&settings, &settings.xds)?,
+        origin(&settings)?,
+        node(&settings),
+        &[Kind::Address, Kind::Authorization],
+    )
+    .observed_by(Arc::new(Counting(XdsMetrics::register(&registry))));
+    let mut synced = client.synced();
+    tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
+
+    let metrics = WorkloadManagerMetrics::register(&registry);
+    if let Some(pods) = Pods::new(workers.clone(), proxies, metrics, readiness.clone(), leaving) {
+        let agent = ambit_zds::client::Client::new(&settings.agent_socket);
+        tokio::spawn(async move {
+            // No pod is served before the whole configuration is known: nothing of it could be judged.
+            if synced.wait_for(|synced| *synced).await.is_ok() {
+                tracing::info!("configuration is complete");
+                configured.ready();
+                pods.follow(agent, handed_over, pod_states).await;
+            }
+        });
+    }
+    tracing::info!(
+        node = settings.node,
+        workers = settings.workers,
+        controller = settings.xds.address,
+        "ztunnel started"
+    );
+    tokio::select! {
+        cause = shutdown.requested() => tracing::info!("shutting down: {cause}"),
+        failed = workers.failed() => anyhow::bail!(failed),
+    }
+    let drained = shutdown.drain(&drain, settings.drain).await;
+    tracing::info!("drained: {drained:?}");
+    Ok(())
+}
+
+fn start_proxies(
+    settings: &Arc<Settings>,
+    configuration: &crate::configuration::Configuration,
+    certificates: &Certificates,
+    traffic: &Traffic,
+    workers: &Workers,
+    leaving: &Watch,
+) -> Vec<Arc<Proxy>> {
+    let proxy = |index: usize| {
+        let proxy = Arc::new(Proxy::new(
+            settings.clone(),
+            configuration.clone(),
+            certificates.clone(),
+            traffic.worker(),
+            leaving.clone(),
+        ));
+        let watch = proxy.live.clone().watch(configuration.clone());
+        workers.spawn_on(index, watch);
+        proxy
+    };
+    (0..workers.count()).map(proxy).collect()
+}
+
+fn serve_operators(sources: &Sources, watch: &Watch) -> Result<(), ListenError> {
+    let ports = sources.settings.ports;
+    for listener in admin::localhost(ports.admin)? {
+        spawn(listener, sources.administration(), watch);
+    }
+    let wildcard: IpAddr =
+        if sources.settings.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
+    let options =
+        ListenOptions { dual_stack: sources.settings.ipv6, reuse_port: true, ..ListenOptions::default() };
+    spawn(tcp_listener(SocketAddr::new(wildcard, ports.stats), &options)?, sources.statistics(), watch);
+    spawn(tcp_listener(SocketAddr::new(wildcard, ports.readiness), &options)?, sources.health(), watch);
+    Ok(())
+}
+
+fn spawn(listener: std::net::TcpListener, routes: ambit_app::Routes, watch: &Watch) {
+    let served = admin::serve(listener, Arc::new(routes), watch.clone());
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, "an operator port cannot be served");
+        }
+    });
+}
+
+fn channel(settings: &Settings, endpoint: &Endpoint) -> anyhow::Result<ControlChannel> {
+    let mut control = ControlSettings::new(&endpoint.address, RootCa::File(endpoint.roots.clone()));
+    control.verify_name = endpoint.verify_name.clone();
+    control.token = Some(settings.token.clone());
+    control.cluster_id = Some(settings.cluster.clone());
+    let lower = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
+    control.headers = endpoint.headers.iter().map(lower).collect();
+    Ok(ControlChannel::new(control)?)
+}
+
+fn origin(settings: &Settings) -> anyhow::Result<http::Uri> {
+    Ok(settings.xds.address.parse()?)
+}
+
+/// The node id and metadata that Istio's control plane expects of a ztunnel.
+fn node(settings: &Settings) -> Node {
+    let Settings { pod_name, pod_namespace, instance_ip, node, .. } = settings;
+    let mut metadata = serde_json::Map::new();
+    metadata.extend(settings.metadata.iter().map(|(name, value)| (name.clone(), json!(value))));
+    metadata.insert("NAME".into(), json!(pod_name));
+    metadata.insert("NAMESPACE".into(), json!(pod_namespace));
+    metadata.insert("INSTANCE_IPS".into(), json!(instance_ip));
+    metadata.insert("NODE_NAME".into(), json!(node));
+    metadata.insert("CLUSTER_ID".into(), json!(settings.cluster));
+    let id = format!("ztunnel~{instance_ip}~{pod_name}.{pod_namespace}~{pod_namespace}.svc.cluster.local");
+    Node { id, cluster: String::new(), metadata }
+}
+
+/// Counts what the configuration client does.
+struct Counting(XdsMetrics);
+
+impl Observer for Counting {
+    fn received(&self, kind: Kind, bytes: usize) {
+        self.0.message(kind.type_url(), bytes as u64);
+    }
+
+    fn terminated(&self, why: Termination) {
+        self.0.terminated(match why {
+            Termination::ConnectionError => TerminationReason::ConnectionError,
+            Termination::Error => TerminationReason::Error,
+            Termination::Reconnect => TerminationReason::Reconnect,
+            Termination::Complete => TerminationReason::Complete,
+        });
+    }
+}

@@ -1,0 +1,124 @@
+//! What a flow may use: the worker's own tunnels, live connections and counters, and the configuration that all share.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use ambit_hbone::settings::Buffers;
+use ambit_hbone::{ClientSettings, Pool, PoolSettings, ServerSettings};
+use ambit_identity::Certificates;
+use ambit_model::Text;
+use ambit_telemetry::traffic;
+use ambit_transport::DialOptions;
+use ambit_transport::drain::Mode;
+use ambit_transport::{CloseReason, Watch};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::configuration::Configuration;
+use crate::live::Live;
+use crate::pod::Pod;
+use crate::settings::Settings;
+use crate::tunnels::{PodDialer, Rotation};
+
+/// Handshakes that one worker has under way before it stops accepting more: a bound on what strangers can make it hold.
+const HANDSHAKES: usize = 1024;
+
+/// One worker's part of the data plane. Only its own thread uses it, but for scrapes.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Settings of the process.
+    pub settings: Arc<Settings>,
+    /// Configuration from the controller.
+    pub configuration: Configuration,
+    /// Certificates of the node's identities.
+    pub certificates: Certificates,
+    /// Traffic counters.
+    pub traffic: traffic::Worker,
+    /// Inbound connections that were let in.
+    pub live: Live,
+    /// Tunnels to other pods' proxies.
+    pub tunnels: Pool<PodDialer>,
+    /// Which certificates they were made with.
+    pub rotation: Rotation,
+    /// Bounds inbound handshakes.
+    pub handshakes: Arc<Semaphore>,
+    /// How inbound tunnels are served.
+    pub tunnel_server: ServerSettings,
+    /// The pods that this worker serves, by uid.
+    pub pods: Pods,
+    /// The process's own drain, to tell why a pod's has started.
+    pub leaving: Watch,
+}
+
+/// The pods of a worker, by uid; also where the tunnel dialer finds the namespace to dial from.
+pub type Pods = Arc<Mutex<HashMap<Text, Arc<Pod>>>>;
+
+impl Proxy {
+    /// A worker without pods.
+    pub fn new(
+        settings: Arc<Settings>,
+        configuration: Configuration,
+        certificates: Certificates,
+        traffic: traffic::Worker,
+        leaving: Watch,
+    ) -> Self {
+        let buffers = Buffers {
+            stream_window: settings.stream_window,
+            connection_window: settings.connection_window,
+            max_frame: settings.frame,
+            ..Buffers::default()
+        };
+        let client = ClientSettings {
+            buffers: buffers.clone(),
+            max_streams: settings.tunnel_streams as usize,
+            ..ClientSettings::default()
+        };
+        let pods = Pods::default();
+        let dialer = PodDialer::new(settings.clone(), pods.clone(), certificates.clone());
+        Self {
+            tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
+            tunnel_server: ServerSettings { buffers, ..ServerSettings::default() },
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            live: Live::default(),
+            rotation: Rotation::default(),
+            settings,
+            configuration,
+            certificates,
+            traffic,
+            pods,
+            leaving,
+        }
+    }
+
+    /// How this proxy dials: marked, so that the pod's own rules let it pass.
+    pub fn dial_options(&self) -> DialOptions {
+        dial_options(&self.settings)
+    }
+
+    /// How it dials an application for a client: from the client's address, where the application can answer to it.
+    pub fn application_options(&self, client: IpAddr, application: SocketAddr) -> DialOptions {
+        // A pod that talks to itself is on both ends of one address; the kernel takes a foreign source only.
+        let foreign = client != application.ip() && client.is_ipv4() == application.is_ipv4();
+        let source = (self.settings.original_source && foreign).then_some(client);
+        DialOptions { source, ..self.dial_options() }
+    }
+
+    /// Resolves when a relay has to be cut because its pod, or the process, leaves.
+    pub async fn cut(&self, drain: &Watch) -> CloseReason {
+        drain.immediate().await;
+        if self.leaving.mode() == Some(Mode::Immediate) {
+            CloseReason::Drain
+        } else {
+            CloseReason::PodRemoved
+        }
+    }
+}
+
+/// See [`Proxy::dial_options`].
+pub fn dial_options(settings: &Settings) -> DialOptions {
+    let keepalive = settings.keepalive.clone();
+    let user_timeout = keepalive.as_ref().filter(|_| settings.user_timeout);
+    let user_timeout = user_timeout.map(|probes| probes.idle + probes.interval * probes.probes);
+    DialOptions { mark: Some(settings.mark), keepalive, user_timeout, ..DialOptions::default() }
+}
