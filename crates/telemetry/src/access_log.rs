@@ -67,39 +67,42 @@ fn ends<'a>(workload: Option<&'a Workload>, identity: Option<&Identity>) -> Ends
     }
 }
 
-/// The fields of an end. The level must be a constant where the event is.
+/// The line of an end. The level must be a constant where the event is.
 macro_rules! ended {
-    ($level:expr, $record:expr, $texts:expr, $message:literal) => {
-        event!(
-            target: "access",
-            parent: None,
-            $level,
-            src.addr = %$record.source_address,
-            src.workload = $texts.source.workload,
-            src.namespace = $texts.source.namespace,
-            src.identity = $texts.source.identity.as_deref(),
-            src.cluster = $texts.source.cluster,
-            dst.addr = %$record.destination_address,
-            dst.hbone_addr = $record.hbone_target.map(display),
-            dst.service = $texts.service,
-            dst.workload = $texts.destination.workload,
-            dst.namespace = $texts.destination.namespace,
-            dst.identity = $texts.destination.identity.as_deref(),
-            dst.cluster = $texts.destination.cluster,
-            direction = $texts.direction,
-            bytes_sent = $record.sent,
-            bytes_recv = $record.received,
-            duration = format!("{}ms", $record.duration.as_millis()).as_str(),
-            error = $record.error,
-            policy = $record.policy,
-            $message
-        )
+    ($level:expr, $record:expr, $message:literal) => {
+        // The texts cost more than the rest of the line; where it is off they are not made.
+        if enabled!(target: "access", $level) {
+            let texts = $record.texts();
+            event!(
+                target: "access",
+                parent: None,
+                $level,
+                src.addr = %$record.source_address,
+                src.workload = texts.source.workload,
+                src.namespace = texts.source.namespace,
+                src.identity = texts.source.identity.as_deref(),
+                src.cluster = texts.source.cluster,
+                dst.addr = %$record.destination_address,
+                dst.hbone_addr = $record.hbone_target.map(display),
+                dst.service = texts.service,
+                dst.workload = texts.destination.workload,
+                dst.namespace = texts.destination.namespace,
+                dst.identity = texts.destination.identity.as_deref(),
+                dst.cluster = texts.destination.cluster,
+                direction = texts.direction,
+                bytes_sent = $record.sent,
+                bytes_recv = $record.received,
+                duration = format!("{}ms", $record.duration.as_millis()).as_str(),
+                error = $record.error,
+                policy = $record.policy,
+                $message
+            );
+        }
     };
 }
 
 /// The connection was opened.
 pub(crate) fn opened(record: &Record<'_>) {
-    // The texts cost more than the rest of opening a connection, and this line is off by default.
     if !enabled!(target: "access", Level::DEBUG) {
         return;
     }
@@ -127,27 +130,24 @@ pub(crate) fn opened(record: &Record<'_>) {
 
 /// The connection ended well.
 pub(crate) fn complete(record: &Record<'_>) {
-    let texts = record.texts();
-    ended!(Level::INFO, record, texts, "connection complete");
+    ended!(Level::INFO, record, "connection complete");
 }
 
 /// The connection had been opened and ended badly.
 pub(crate) fn failed_open(record: &Record<'_>, severity: Severity) {
-    let texts = record.texts();
     match severity {
-        Severity::Usual => ended!(Level::ERROR, record, texts, "connection complete"),
-        Severity::Warning => ended!(Level::WARN, record, texts, "connection complete"),
-        Severity::Information => ended!(Level::INFO, record, texts, "connection complete"),
-        Severity::Debug => ended!(Level::DEBUG, record, texts, "connection complete"),
+        Severity::Usual => ended!(Level::ERROR, record, "connection complete"),
+        Severity::Warning => ended!(Level::WARN, record, "connection complete"),
+        Severity::Information => ended!(Level::INFO, record, "connection complete"),
+        Severity::Debug => ended!(Level::DEBUG, record, "connection complete"),
     }
 }
 
 /// The connection ended before it was opened.
 pub(crate) fn failed_early(record: &Record<'_>, severity: Severity) {
-    let texts = record.texts();
     match severity {
-        Severity::Usual | Severity::Warning => ended!(Level::WARN, record, texts, "connection failed"),
-        Severity::Information => ended!(Level::INFO, record, texts, "connection failed"),
-        Severity::Debug => ended!(Level::DEBUG, record, texts, "connection failed"),
+        Severity::Usual | Severity::Warning => ended!(Level::WARN, record, "connection failed"),
+        Severity::Information => ended!(Level::INFO, record, "connection failed"),
+        Severity::Debug => ended!(Level::DEBUG, record, "connection failed"),
     }
 }

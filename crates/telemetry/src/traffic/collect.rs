@@ -1,6 +1,6 @@
 //! Reading all workers' series: adding them up, forgetting what is idle, writing them as text.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -59,12 +59,16 @@ const COLUMNS: [Column; 5] = [
 impl Shared {
     pub(super) fn write(&self, out: &mut Exposition) {
         let shards = self.shards.lock().clone();
-        let rows: Vec<(String, Totals)> = {
+        let mut rows = BTreeMap::<String, Totals>::new();
+        {
             let _collecting = self.collecting.lock();
             let entries = self.directory.lock().entries();
             let sums = sum(&entries, &shards);
-            entries.iter().map(|entry| (labels(entry), sums[&Arc::as_ptr(entry)])).collect()
-        };
+            for entry in &entries {
+                // Different facts can read alike: what is empty and what is called so are both `unknown`.
+                *rows.entry(labels(entry)).or_default() += sums[&Arc::as_ptr(entry)];
+            }
+        }
         for column in &COLUMNS {
             let mut family = out.family(column.name, column.help, Kind::Counter);
             for (labels, totals) in rows.iter().filter(|(_, totals)| (column.shown)(totals)) {
