@@ -14,11 +14,12 @@ use hashbrown::HashMap;
 pub const SHARDS: usize = 64;
 
 type Shard<K, V> = HashMap<K, V, FixedState>;
+type Shards<K, V> = Arc<[Arc<Shard<K, V>>]>;
 
 /// A copy-on-write hash map.
 #[derive(Debug)]
 pub struct Table<K, V> {
-    shards: Option<Arc<[Arc<Shard<K, V>>]>>,
+    shards: Option<Shards<K, V>>,
     length: usize,
 }
 
