@@ -49,8 +49,10 @@ pub enum RuleError {
     /// Loopback could not be raised.
     #[error("loopback cannot be raised ({0}): run `ip link set lo up` in the namespace")]
     Loopback(crate::links::LinkError),
-    /// A tool is not installed.
-    #[error("{0} is not installed: install iptables, or use the nftables renderer, which needs no tool")]
+    /// A tool is not installed, or not for us.
+    #[error(
+        "{0} is not installed, or may not be run: install iptables, or use the nftables renderer, which needs no tool"
+    )]
     MissingTool(String),
     /// A tool failed.
     #[error("{tool} failed ({reason}): check that the kernel supports it, and that nobody holds its lock")]

@@ -7,6 +7,7 @@ mod tool;
 use super::renderer::{Applied, Backend, Drift, Renderer};
 use super::{Families, RedirectOptions, RuleError, RuleSet, redirection, routing};
 use crate::sysctl;
+use installed::Installed;
 use tool::Tool;
 
 /// The second renderer: `iptables-restore --noflush` into chains of our own, named `AMBIT_PRERT` and `AMBIT_OUTPUT`
@@ -74,7 +75,12 @@ impl Renderer for Iptables {
         let mut drifts = Vec::new();
         for (tool, family) in self.tools(rules.routing.families) {
             let installed = installed::parse(&tool.save()?);
-            drifts.extend(installed::compare(rules, family, &installed));
+            drifts.extend(installed::compare(&rules.chains, family, &installed));
+        }
+        if !rules.routing.families.v6() {
+            for (_, installed) in self.present(Families::V6)? {
+                drifts.extend(installed::compare(&[], Families::V6, &installed));
+            }
         }
         drifts.extend(routing::verify(&rules.routing)?);
         Ok(drifts)
@@ -93,13 +99,25 @@ impl Renderer for Iptables {
 impl Iptables {
     /// Deletes our jumps and chains of these families.
     fn clear(&self, families: Families) -> Result<(), RuleError> {
-        for (tool, _) in self.tools(families) {
-            let installed = installed::parse(&tool.save()?);
+        for (tool, installed) in self.present(families)? {
             let text = text::remove(&installed);
             if !text.is_empty() {
                 tool.restore(&text, false)?;
             }
         }
         Ok(())
+    }
+
+    /// What is installed, of these families. Without its program a family has nothing of ours.
+    fn present(&self, families: Families) -> Result<Vec<(&Tool, Installed)>, RuleError> {
+        let mut found = Vec::new();
+        for (tool, _) in self.tools(families) {
+            match tool.save() {
+                Ok(text) => found.push((tool, installed::parse(&text))),
+                Err(RuleError::MissingTool(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 }

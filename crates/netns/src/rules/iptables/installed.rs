@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::renderer::Drift;
-use super::super::{Families, Hook, RuleSet, Stage};
+use super::super::{Chain, Families, Hook, Stage};
 use super::text::{HOOKS, STAGES, built_in, lines, own, table};
 
 /// What a save program shows of our chains and of the jumps to them.
@@ -77,15 +77,15 @@ fn canonical(rule: &str) -> Vec<String> {
     options
 }
 
-/// Every difference between `rules` of one family and what is installed.
-pub(super) fn compare(rules: &RuleSet, family: Families, installed: &Installed) -> Vec<Drift> {
+/// Every difference between `chains` of one family and what is installed.
+pub(super) fn compare(chains: &[Chain], family: Families, installed: &Installed) -> Vec<Drift> {
     let program = if family == Families::V4 { "iptables" } else { "ip6tables" };
     let mut drifts = Vec::new();
     for stage in STAGES {
         for hook in HOOKS {
             let place = format!("{program} {} {}", table(stage), own(hook));
             let jump = format!("the jump from {} to {place}", built_in(hook));
-            let wanted = rules.chains.iter().find(|c| c.stage == stage && c.hook == hook);
+            let wanted = chains.iter().find(|c| c.stage == stage && c.hook == hook);
             let found = installed.chains.get(&key(stage, own(hook)));
             match (wanted, found) {
                 (None, None) => {}
@@ -124,5 +124,43 @@ fn compare_rules(wanted: &[String], found: &[Vec<String>], place: &str, drifts: 
     drifts.extend(left.iter().map(|rule| Drift::Unexpected(format!("{place}: {}", rule.join(" ")))));
     if drifts.len() == before {
         drifts.push(Drift::Altered(format!("the order of the rules of {place}")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::proptest;
+
+    use super::super::super::{RedirectOptions, redirection};
+    use super::super::text;
+    use super::*;
+
+    #[test]
+    fn what_is_applied_is_found_again() {
+        let rules = redirection(&RedirectOptions::default());
+        for family in [Families::V4, Families::V6] {
+            let installed = parse(&text::apply(&rules, family, &Installed::default()));
+            assert_eq!(compare(&rules.chains, family, &installed), []);
+            assert_eq!(compare(&[], family, &installed).len(), 12, "six chains and six jumps too many");
+            // Applied again, each former jump goes.
+            let again = text::apply(&rules, family, &installed);
+            assert_eq!(again.matches("-D ").count(), 6);
+            assert_eq!(text::remove(&installed).matches("-X ").count(), 6);
+        }
+        assert_eq!(text::remove(&Installed::default()), "");
+    }
+
+    #[test]
+    fn the_order_of_options_does_not_matter_but_their_sense_does() {
+        assert_eq!(canonical("! -d ::1/128 -p tcp -j ACCEPT"), canonical("-p tcp -j ACCEPT ! -d ::1/128"));
+        assert_ne!(canonical("! -d ::1/128 -p tcp -j ACCEPT"), canonical("-d ::1/128 ! -p tcp -j ACCEPT"));
+        assert_ne!(canonical("-p tcp -j ACCEPT"), canonical("-p tcp -j RETURN"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "([*:]|-A |-j |! |AMBIT_PRERT|OUTPUT|nat|\\PC|\n){0,40}") {
+            compare(&[], Families::V4, &parse(&text));
+        }
     }
 }

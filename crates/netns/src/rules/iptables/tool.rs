@@ -51,7 +51,10 @@ impl Tool {
 
 fn finished(program: &str, output: io::Result<Output>) -> Result<Output, RuleError> {
     let output = output.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => RuleError::MissingTool(program.to_owned()),
+        // Also when a directory of PATH may not be read.
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+            RuleError::MissingTool(program.to_owned())
+        }
         _ => RuleError::Tool { tool: program.to_owned(), reason: error.to_string() },
     })?;
     if output.status.success() {

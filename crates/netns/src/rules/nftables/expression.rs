@@ -99,3 +99,64 @@ fn decode_value(name: &str, kind: u16, value: &[u8]) -> Option<Value> {
         Err(_) => Some(Value::Data(value.to_vec())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{any, prop, proptest};
+
+    use super::super::super::{Action, Families, Mark, Match, Protocol, Rule};
+    use super::super::compile::compile;
+    use super::*;
+
+    fn written(expression: &Expression) -> Vec<u8> {
+        let mut message = Message::default();
+        expression.encode(&mut message);
+        message.bytes().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(value: u32, mask: u32, port: u16, is: bool, address: [u8; 16], choice in 0..6usize) {
+            let mark = Mark { value, mask };
+            let rule = Rule {
+                families: Families::V6,
+                matches: vec![
+                    Match::Protocol(Protocol::Tcp),
+                    Match::Destination(address.into(), is),
+                    Match::DestinationPort(port, is),
+                    Match::Mark(mark, is),
+                    Match::ConnectionMark(mark),
+                    Match::Output("eth0".parse().unwrap(), is),
+                ],
+                action: [
+                    Action::Accept,
+                    Action::Return,
+                    Action::Redirect(port),
+                    Action::SetConnectionMark(mark),
+                    Action::RestoreMark,
+                    Action::Zone(port),
+                ][choice],
+                comment: "",
+            };
+            for step in compile(&rule) {
+                assert_eq!(Expression::decode(&written(&step)), Some(step));
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            let _ = Expression::decode(&bytes);
+        }
+
+        #[test]
+        fn a_changed_value_is_another_step(at in 0..3usize, offset in 0..4usize, by in 1..=255u8) {
+            let values = [(1, Value::Number(1)), (2, Value::Number(0)), (3, Value::Data(vec![7; 4]))];
+            let step = Expression::new("cmp", values);
+            let mut bytes = written(&step);
+            // Name: 8 bytes; nest: 4; then a header of 4 before each value, and one more before nested data.
+            bytes[[16, 24, 36][at] + offset] ^= by;
+            let read = Expression::decode(&bytes);
+            assert!(read.is_some_and(|read| read != step));
+        }
+    }
+}
