@@ -49,7 +49,7 @@ impl Response {
     }
 
     /// Whether our own server sent it.
-    pub(crate) fn from_ambit(&self) -> bool {
+    pub(crate) fn is_ours(&self) -> bool {
         self.control_plane.as_ref().is_some_and(|plane| plane.identifier == IDENTIFIER)
     }
 }

@@ -103,7 +103,7 @@ impl Session {
 
     /// One response.
     pub(super) fn receive(&mut self, response: Response) -> Step {
-        if response.from_ambit() {
+        if response.is_ours() {
             self.longest_request = LONG_REQUEST;
         }
         let mut reply = Request {
