@@ -9,6 +9,7 @@ use ambit_policy::{DenyReason, Verdict, authorize};
 use ambit_telemetry::report::ConnectionReport;
 
 use crate::live::Place;
+use crate::network::Network;
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 
@@ -17,8 +18,8 @@ const POLICY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Judges a connection to the pod. When it may pass, the place among the live connections is returned, through which a
 /// later change of policy closes it.
-pub async fn admit(
-    proxy: &Proxy,
+pub async fn admit<N: Network>(
+    proxy: &Proxy<N>,
     pod: &Arc<Pod>,
     own: &Arc<Workload>,
     connection: &Connection,

@@ -1,7 +1,6 @@
 //! The inbound flow: a tunnel of another proxy, and each connection in it. accept (TLS, CONNECT) -> target -> authorize ->
 //! connect -> relay -> report.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,12 @@ use ambit_model::{Identity, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget, Severity};
-use ambit_transport::peer::canonical;
-use ambit_transport::{Abort, Limits, Watch, relay};
+use ambit_transport::{Limits, Watch, relay};
 use http::StatusCode;
-use tokio::net::TcpStream;
 
 use crate::admit::admit;
 use crate::inbound_target::target;
+use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
@@ -27,33 +25,38 @@ use crate::proxy::Proxy;
 const CERTIFICATE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A tunnel as far as its streams need to know it.
-#[derive(Debug, Clone)]
-struct Tunnel {
-    proxy: Arc<Proxy>,
+#[derive(Debug)]
+struct Tunnel<N: Network> {
+    proxy: Arc<Proxy<N>>,
     pod: Arc<Pod>,
     own: Arc<Workload>,
-    /// The TCP peer.
-    peer: SocketAddr,
-    /// Where its connection arrived.
-    arrived: SocketAddr,
+    /// The TCP peer, and where its connection arrived.
+    ends: Ends,
     /// Who it proved to be.
     identity: Identity,
     drain: Watch,
 }
 
 /// Serves one connection to port 15008 until it ends.
-pub async fn tunnel(proxy: Arc<Proxy>, pod: Arc<Pod>, stream: TcpStream, peer: SocketAddr, drain: Watch) {
+pub async fn tunnel<N: Network, S: Stream>(
+    proxy: Arc<Proxy<N>>,
+    pod: Arc<Pod>,
+    stream: S,
+    ends: Ends,
+    drain: Watch,
+) {
     let start = Instant::now();
-    let Ok(arrived) = stream.local_addr().map(canonical) else { return };
-    let (stream, tunnel) = match Box::pin(handshake(&proxy, &pod, stream, peer, arrived, &drain)).await {
+    let Ends { peer, destination } = ends;
+    let (stream, tunnel) = match Box::pin(handshake(&proxy, &pod, stream, ends, &drain)).await {
         Ok(accepted) => accepted,
         Err(failure) => {
             let report =
-                ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, peer, arrived);
+                ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, peer, destination);
             report.finish(Err(failure));
             return;
         }
     };
+    let tunnel = Arc::new(tunnel);
     let serve = ambit_hbone::serve(stream, &proxy.tunnel_server, drain, |incoming| {
         Box::pin(connection(tunnel.clone(), incoming))
     });
@@ -62,14 +65,13 @@ pub async fn tunnel(proxy: Arc<Proxy>, pod: Arc<Pod>, stream: TcpStream, peer: S
     }
 }
 
-async fn handshake(
-    proxy: &Arc<Proxy>,
+async fn handshake<N: Network, S: Stream>(
+    proxy: &Arc<Proxy<N>>,
     pod: &Arc<Pod>,
-    mut stream: TcpStream,
-    peer: SocketAddr,
-    arrived: SocketAddr,
+    mut stream: S,
+    ends: Ends,
     drain: &Watch,
-) -> Result<(TlsStream<TcpStream>, Tunnel), Failure> {
+) -> Result<(TlsStream<S>, Tunnel<N>), Failure> {
     let Ok(_seat) = proxy.handshakes.clone().try_acquire_owned() else {
         stream.abort();
         return Err(Failure::new(ResponseFlag::TlsFailure, "too many handshakes are under way on this node")
@@ -91,15 +93,15 @@ async fn handshake(
         .await
         .map_err(|error| Failure::new(ResponseFlag::TlsFailure, error).with_severity(Severity::Warning))?;
     let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
-    Ok((stream, Tunnel { proxy, pod, own, peer, arrived, identity, drain }))
+    Ok((stream, Tunnel { proxy, pod, own, ends, identity, drain }))
 }
 
 /// One CONNECT of a tunnel, from the request to its end.
-async fn connection(tunnel: Tunnel, incoming: Incoming) {
-    let start = Instant::now();
-    let Tunnel { proxy, peer, arrived, .. } = &tunnel;
+async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
+    let Ends { peer, destination } = tunnel.ends;
+    let worker = &tunnel.proxy.traffic;
     let mut report =
-        ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, *peer, *arrived);
+        ConnectionReport::accepted(worker, Reporter::Destination, Instant::now(), peer, destination);
     report.security(SecurityPolicy::MutualTls).source_identity(tunnel.identity.clone());
     report.hbone_target(match incoming.authority() {
         Authority::Address(address) => HboneTarget::Address(*address),
@@ -109,8 +111,12 @@ async fn connection(tunnel: Tunnel, incoming: Incoming) {
     report.finish(outcome);
 }
 
-async fn carry(tunnel: &Tunnel, incoming: Incoming, report: &mut ConnectionReport) -> Result<(), Failure> {
-    let Tunnel { proxy, pod, peer, arrived, identity, drain, .. } = tunnel;
+async fn carry<N: Network>(
+    tunnel: &Tunnel<N>,
+    incoming: Incoming,
+    report: &mut ConnectionReport,
+) -> Result<(), Failure> {
+    let Tunnel { proxy, pod, ends: Ends { peer, destination: arrived }, identity, drain, .. } = tunnel;
     let snapshot = proxy.configuration.snapshot();
     let own = pod.workload(&snapshot).unwrap_or_else(|_| tunnel.own.clone());
     report.destination(own.clone());
@@ -149,7 +155,7 @@ async fn carry(tunnel: &Tunnel, incoming: Incoming, report: &mut ConnectionRepor
         }
     };
     let options = proxy.application_options(peer.ip(), target.address);
-    let application = match pod.dial(&options, target.address).await {
+    let application = match proxy.network.dial(pod, &options, target.address).await {
         Ok(application) => application,
         Err(error) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;

@@ -11,6 +11,7 @@ pub mod dump;
 pub mod inbound;
 pub mod inbound_target;
 pub mod live;
+pub mod network;
 pub mod outbound;
 pub mod outcome;
 pub mod plaintext;

@@ -5,14 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, Key, Stream, TraceParent};
+use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, Key, TraceParent};
 use ambit_model::Workload;
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
-use ambit_transport::{Abort, Limits, Watch, original_destination, relay};
-use tokio::net::TcpStream;
+use ambit_transport::{Limits, Watch, relay};
 
+use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, of_open, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
@@ -22,23 +22,17 @@ use crate::resolve::{NextHop, resolve};
 const OPEN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Carries one captured connection to its end, and reports it.
-pub async fn outbound(
-    proxy: Arc<Proxy>,
+pub async fn outbound<N: Network, S: Stream>(
+    proxy: Arc<Proxy<N>>,
     pod: Arc<Pod>,
-    mut client: TcpStream,
-    peer: SocketAddr,
+    mut client: S,
+    ends: Ends,
     drain: Watch,
 ) {
-    let start = Instant::now();
-    let destination = match original_destination(&client) {
-        Ok(destination) => destination,
-        Err(error) => {
-            tracing::debug!(%peer, %error, "a captured connection was gone before it was looked at");
-            return;
-        }
-    };
-    let mut report = ConnectionReport::accepted(&proxy.traffic, Reporter::Source, start, peer, destination);
-    let outcome = carry(&proxy, &pod, &mut client, peer, destination, &drain, &mut report).await;
+    let Ends { peer, destination } = ends;
+    let mut report =
+        ConnectionReport::accepted(&proxy.traffic, Reporter::Source, Instant::now(), peer, destination);
+    let outcome = carry(&proxy, &pod, &mut client, ends, &drain, &mut report).await;
     if outcome.is_err() {
         // The client must see a failure, not the orderly end of an empty answer.
         client.abort();
@@ -46,12 +40,11 @@ pub async fn outbound(
     report.finish(outcome);
 }
 
-async fn carry(
-    proxy: &Proxy,
+async fn carry<N: Network, S: Stream>(
+    proxy: &Proxy<N>,
     pod: &Arc<Pod>,
-    client: &mut TcpStream,
-    peer: SocketAddr,
-    destination: SocketAddr,
+    client: &mut S,
+    Ends { peer, destination }: Ends,
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
@@ -91,22 +84,26 @@ async fn carry(
     }
 }
 
-async fn plainly(
-    proxy: &Proxy,
+async fn plainly<N: Network, S: Stream>(
+    proxy: &Proxy<N>,
     pod: &Pod,
-    client: &mut TcpStream,
+    client: &mut S,
     address: SocketAddr,
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
     report.destination_address(address);
-    let upstream = pod.dial(&proxy.dial_options(), address).await.map_err(Failure::connect)?;
+    let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
     report.opened();
     let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(drain)).await;
     of_relay(ended)
 }
 
-async fn open(proxy: &Proxy, key: &Key, request: ConnectRequest) -> Result<Stream, Failure> {
+async fn open<N: Network>(
+    proxy: &Proxy<N>,
+    key: &Key,
+    request: ConnectRequest,
+) -> Result<ambit_hbone::Stream, Failure> {
     proxy.rotation.follow(key.source(), &proxy.certificates, &proxy.tunnels);
     // Boxed: opening is large and short, the relay that follows is small and long.
     let opening = Box::pin(tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open(key, request)));

@@ -1,7 +1,6 @@
 //! The plaintext flow: a connection to a pod that did not come through the mesh. accept -> authorize without identity ->
 //! connect -> relay -> report.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,39 +8,37 @@ use ambit_model::traffic::{Connection, ports};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::Reporter;
 use ambit_telemetry::report::{ConnectionReport, Failure};
-use ambit_transport::{Abort, Limits, Watch, original_destination, relay};
-use tokio::net::TcpStream;
+use ambit_transport::{Limits, Watch, relay};
 
 use crate::admit::admit;
+use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 
 /// Carries one plaintext connection to the pod's application, and reports it.
-pub async fn plaintext(
-    proxy: Arc<Proxy>,
+pub async fn plaintext<N: Network, S: Stream>(
+    proxy: Arc<Proxy<N>>,
     pod: Arc<Pod>,
-    mut client: TcpStream,
-    peer: SocketAddr,
+    mut client: S,
+    ends: Ends,
     drain: Watch,
 ) {
-    let start = Instant::now();
-    let Ok(destination) = original_destination(&client) else { return };
+    let Ends { peer, destination } = ends;
     let mut report =
-        ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, start, peer, destination);
-    let outcome = carry(&proxy, &pod, &mut client, peer, destination, &drain, &mut report).await;
+        ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, Instant::now(), peer, destination);
+    let outcome = carry(&proxy, &pod, &mut client, ends, &drain, &mut report).await;
     if outcome.is_err() {
         client.abort();
     }
     report.finish(outcome);
 }
 
-async fn carry(
-    proxy: &Proxy,
+async fn carry<N: Network, S: Stream>(
+    proxy: &Proxy<N>,
     pod: &Arc<Pod>,
-    client: &mut TcpStream,
-    peer: SocketAddr,
-    destination: SocketAddr,
+    client: &mut S,
+    Ends { peer, destination }: Ends,
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
@@ -60,7 +57,7 @@ async fn carry(
         Connection { source_ip: peer.ip(), network: own.network.clone(), source_identity: None, destination };
     let mut place = Box::pin(admit(proxy, pod, &own, &connection, report)).await.map_err(Failure::denied)?;
     let options = proxy.application_options(peer.ip(), destination);
-    let application = pod.dial(&options, destination).await.map_err(Failure::connect)?;
+    let application = proxy.network.dial(pod, &options, destination).await.map_err(Failure::connect)?;
     report.opened();
     let close = async {
         tokio::select! {

@@ -1,6 +1,8 @@
 //! The pods of the node: the agent names them, each worker listens in their namespaces. Lives on the control thread.
 
 use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +13,15 @@ use ambit_model::{Identity, Text};
 use ambit_netns::Namespace;
 use ambit_telemetry::metrics::WorkloadManagerMetrics;
 use ambit_transport::drain::Mode;
-use ambit_transport::{AcceptOptions, Drain, Watch, accept_loop};
+use ambit_transport::peer::canonical;
+use ambit_transport::{AcceptOptions, Drain, Watch, accept_loop, original_destination};
 use ambit_zds::client::{Client, Event};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
 use crate::configuration::Configuration;
 use crate::inbound::tunnel;
+use crate::network::Ends;
 use crate::outbound::outbound;
 use crate::plaintext::plaintext;
 use crate::pod::{Pod, PodSocketError};
@@ -292,29 +296,34 @@ async fn start(proxy: Arc<Proxy>, pod: Arc<Pod>, drain: Watch) -> Result<(), Pod
     let plain = pod.listen(ports::INBOUND_PLAINTEXT, ipv6)?;
     let tunnels = pod.listen(ports::HBONE, ipv6)?;
     proxy.pods.lock().insert(pod.uid.clone(), pod.clone());
-    serve(captured, &proxy, &pod, &drain, outbound);
-    serve(plain, &proxy, &pod, &drain, plaintext);
-    serve(tunnels, &proxy, &pod, &drain, tunnel);
+    serve(captured, &proxy, &pod, &drain, original_destination, outbound);
+    serve(plain, &proxy, &pod, &drain, original_destination, plaintext);
+    serve(tunnels, &proxy, &pod, &drain, |stream| stream.local_addr().map(canonical), tunnel);
     Ok(())
 }
 
-/// Spawns the accept loop of one port; each connection becomes a task of `flow`.
+/// Spawns the accept loop of one port; each connection becomes a task of `flow`, told where it was going by `target`.
 fn serve<F, Fut>(
-    listener: tokio::net::TcpListener,
+    listener: TcpListener,
     proxy: &Arc<Proxy>,
     pod: &Arc<Pod>,
     drain: &Watch,
+    target: fn(&TcpStream) -> io::Result<SocketAddr>,
     flow: F,
 ) where
-    F: Fn(Arc<Proxy>, Arc<Pod>, TcpStream, std::net::SocketAddr, Watch) -> Fut + Send + Sync + 'static,
+    F: Fn(Arc<Proxy>, Arc<Pod>, TcpStream, Ends, Watch) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
     tokio::spawn(async move {
         let options =
             AcceptOptions { keepalive: proxy.settings.keepalive.clone(), ..AcceptOptions::default() };
-        accept_loop(listener, &options, drain.clone(), |stream, peer| {
-            tokio::spawn(flow(proxy.clone(), pod.clone(), stream, peer, drain.clone()));
+        accept_loop(listener, &options, drain.clone(), |stream, peer| match target(&stream) {
+            Ok(destination) => {
+                let ends = Ends { peer, destination };
+                tokio::spawn(flow(proxy.clone(), pod.clone(), stream, ends, drain.clone()));
+            }
+            Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
         })
         .await;
     });

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::admin::Sources;
 use crate::configuration::configuration;
+use crate::network::Namespaces;
 use crate::pods::Pods;
 use crate::proxy::Proxy;
 use crate::settings::{Endpoint, Settings};
@@ -108,6 +109,7 @@ fn start_proxies(
 ) -> Vec<Arc<Proxy>> {
     let proxy = |index: usize| {
         let proxy = Arc::new(Proxy::new(
+            Arc::new(Namespaces),
             settings.clone(),
             configuration.clone(),
             certificates.clone(),

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::configuration::Configuration;
 use crate::live::Live;
+use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
 use crate::settings::Settings;
 use crate::tunnels::{PodDialer, Rotation};
@@ -26,7 +27,9 @@ const HANDSHAKES: usize = 1024;
 
 /// One worker's part of the data plane. Only its own thread uses it, but for scrapes.
 #[derive(Debug)]
-pub struct Proxy {
+pub struct Proxy<N: Network = Namespaces> {
+    /// Where flows dial.
+    pub network: Arc<N>,
     /// Settings of the process.
     pub settings: Arc<Settings>,
     /// Configuration from the controller.
@@ -38,7 +41,7 @@ pub struct Proxy {
     /// Inbound connections that were let in.
     pub live: Live,
     /// Tunnels to other pods' proxies.
-    pub tunnels: Pool<PodDialer>,
+    pub tunnels: Pool<PodDialer<N>>,
     /// Which certificates they were made with.
     pub rotation: Rotation,
     /// Bounds inbound handshakes.
@@ -54,9 +57,10 @@ pub struct Proxy {
 /// The pods of a worker, by uid; also where the tunnel dialer finds the namespace to dial from.
 pub type Pods = Arc<Mutex<HashMap<Text, Arc<Pod>>>>;
 
-impl Proxy {
+impl<N: Network> Proxy<N> {
     /// A worker without pods.
     pub fn new(
+        network: Arc<N>,
         settings: Arc<Settings>,
         configuration: Configuration,
         certificates: Certificates,
@@ -75,11 +79,12 @@ impl Proxy {
             ..ClientSettings::default()
         };
         let pods = Pods::default();
-        let dialer = PodDialer::new(settings.clone(), pods.clone(), certificates.clone());
+        let dialer = PodDialer::new(network.clone(), settings.clone(), pods.clone(), certificates.clone());
         Self {
             tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
             tunnel_server: ServerSettings { buffers, ..ServerSettings::default() },
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            network,
             live: Live::default(),
             rotation: Rotation::default(),
             settings,

@@ -9,13 +9,14 @@ use ambit_identity::tls::{self, TlsStream};
 use ambit_identity::{Certificate, Certificates, ExpectedPeers};
 use ambit_model::Identity;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 
+use crate::network::Network;
 use crate::proxy::{Pods, dial_options};
 use crate::settings::Settings;
 
 /// Dials tunnels for the pods of one worker.
-pub struct PodDialer {
+pub struct PodDialer<N> {
+    network: Arc<N>,
     settings: Arc<Settings>,
     pods: Pods,
     certificates: Certificates,
@@ -26,28 +27,29 @@ pub struct PodDialer {
 #[error("the source pod left the node")]
 pub struct PodGone;
 
-impl PodDialer {
+impl<N> PodDialer<N> {
     /// A dialer for these pods.
-    pub fn new(settings: Arc<Settings>, pods: Pods, certificates: Certificates) -> Self {
-        Self { settings, pods, certificates }
+    pub fn new(network: Arc<N>, settings: Arc<Settings>, pods: Pods, certificates: Certificates) -> Self {
+        Self { network, settings, pods, certificates }
     }
 }
 
-impl fmt::Debug for PodDialer {
+impl<N> fmt::Debug for PodDialer<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PodDialer").field("pods", &self.pods.lock().len()).finish()
     }
 }
 
-impl Connector for PodDialer {
-    type Io = TlsStream<TcpStream>;
+impl<N: Network> Connector for PodDialer<N> {
+    type Io = TlsStream<N::Stream>;
 
     async fn connect(&self, key: &Key) -> Result<Self::Io, ConnectError> {
         let pod = self.pods.lock().get(key.pod()).cloned().ok_or_else(|| ConnectError::dial(PodGone))?;
         let certificate =
             self.certificates.certificate(key.source()).await.map_err(ConnectError::identity)?;
         let options = dial_options(&self.settings);
-        let stream = pod.dial(&options, key.destination()).await.map_err(ConnectError::dial)?;
+        let stream =
+            self.network.dial(&pod, &options, key.destination()).await.map_err(ConnectError::dial)?;
         let expected = ExpectedPeers::with_names([], key.expected().iter());
         let (stream, _peer) =
             tls::connect(stream, &certificate, &expected).await.map_err(ConnectError::tls)?;

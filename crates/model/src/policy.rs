@@ -61,8 +61,8 @@ pub struct Rule {
 /// One condition of a rule.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Clause {
-    /// Any must hold; none means always. A match without attributes is passed over, so a clause that holds
-    /// only such matches never holds.
+    /// Any must hold; none means always. A match without attributes is what is left of one whose attributes are not
+    /// known at L4: it never holds in an ALLOW and always holds in a DENY.
     pub matches: Vec<Match>,
 }
 

@@ -1,0 +1,213 @@
+//! A mesh of pipes: pods with proxies of their own on a network in memory, and applications on it.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use ambit_app::Environment;
+use ambit_identity::certificates::CertificatesSettings;
+use ambit_identity::source::IssueError;
+use ambit_identity::{Authority, CertificateSource, Certificates, Provider};
+use ambit_model::workload::Tunnel;
+use ambit_model::{Change, Identity, Text, Workload};
+use ambit_netns::Namespace;
+use ambit_telemetry::metrics::Registry;
+use ambit_telemetry::traffic::{Traffic, TrafficLimits};
+use ambit_transport::dial::{DialError, DialFailure};
+use ambit_transport::{DialOptions, Drain, Watch, drain};
+use ambit_ztunnel::configuration::{Configuration, Writer, configuration};
+use ambit_ztunnel::inbound::tunnel;
+use ambit_ztunnel::network::{Ends, Network};
+use ambit_ztunnel::outbound::outbound;
+use ambit_ztunnel::plaintext::plaintext;
+use ambit_ztunnel::pod::{Pod, PodSocketError};
+use ambit_ztunnel::proxy::Proxy;
+use ambit_ztunnel::settings::settings;
+use parking_lot::Mutex;
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+
+/// An accepted connection: the stream and the address it came from.
+pub type Accepted = (DuplexStream, SocketAddr);
+
+/// Listeners by address.
+#[derive(Debug, Default)]
+pub struct Pipes {
+    listeners: Mutex<HashMap<SocketAddr, mpsc::UnboundedSender<Accepted>>>,
+    /// Where each pod dials from.
+    sources: Mutex<HashMap<Text, IpAddr>>,
+}
+
+impl Pipes {
+    pub fn listen(&self, address: &str) -> mpsc::UnboundedReceiver<Accepted> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.listeners.lock().insert(address.parse().unwrap(), sender);
+        receiver
+    }
+}
+
+impl Network for Pipes {
+    type Stream = DuplexStream;
+
+    async fn dial(
+        &self,
+        pod: &Pod,
+        options: &DialOptions,
+        target: SocketAddr,
+    ) -> Result<DuplexStream, PodSocketError> {
+        assert_eq!(options.mark, Some(1337), "an unmarked packet would be captured again");
+        let source = options.source.unwrap_or_else(|| self.sources.lock()[&pod.uid]);
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let sent = match self.listeners.lock().get(&target) {
+            Some(listener) => listener.send((far, SocketAddr::new(source, 40_000))).is_ok(),
+            None => false,
+        };
+        if sent {
+            return Ok(near);
+        }
+        let source = io::ErrorKind::ConnectionRefused.into();
+        Err(PodSocketError::Dial(DialError { target, failure: DialFailure::Refused, source }))
+    }
+}
+
+/// An authority in the process.
+#[derive(Clone)]
+struct Issuer(Arc<Authority>);
+
+impl CertificateSource for Issuer {
+    fn issue(
+        &self,
+        identity: &Identity,
+        csr: String,
+        lifetime: Duration,
+    ) -> futures_util::future::BoxFuture<'static, Result<Vec<String>, IssueError>> {
+        let signed = self.0.sign(&csr, identity, lifetime, SystemTime::now());
+        let signed = signed.map_err(|error| IssueError { retryable: false, message: error.to_string() });
+        Box::pin(async move { signed })
+    }
+}
+
+/// See [`Mesh::sizes`].
+pub struct Sizes {
+    pub outbound: usize,
+    pub plaintext: usize,
+    pub tunnel: usize,
+}
+
+/// One node with all pods.
+pub struct Mesh {
+    pub network: Arc<Pipes>,
+    pub writer: Writer,
+    pub proxy: Arc<Proxy<Pipes>>,
+    pub drain: Drain,
+    pub registry: Registry,
+    watch: Watch,
+    pods: HashMap<String, Arc<Pod>>,
+}
+
+impl Mesh {
+    pub fn new() -> Self {
+        let settings = Arc::new(settings(Environment::from_map([("NODE_NAME", "n1")])).unwrap());
+        let (writer, configuration): (Writer, Configuration) = configuration("n1");
+        let now = SystemTime::now();
+        let authority = Authority::create(Provider::default(), "cluster.local", "test", now).unwrap();
+        let certificates =
+            Certificates::new(Arc::new(Issuer(Arc::new(authority))), CertificatesSettings::default());
+        let registry = Registry::new("ztunnel", "test");
+        let traffic = Traffic::register(&registry, TrafficLimits::default());
+        let (drain, watch) = drain::channel();
+        let network = Arc::new(Pipes::default());
+        let proxy = Arc::new(Proxy::new(
+            network.clone(),
+            settings,
+            configuration.clone(),
+            certificates,
+            traffic.worker(),
+            watch.clone(),
+        ));
+        tokio::spawn(proxy.live.clone().watch(configuration));
+        Self { network, writer, proxy, drain, registry, watch, pods: HashMap::new() }
+    }
+
+    /// An enrolled pod with its own service account, and its proxy's tunnel port.
+    pub fn pod(&mut self, name: &str, ip: &str) {
+        self.announce(workload(name, ip));
+        self.run(name, ip, name);
+    }
+
+    pub fn announce(&self, workload: Workload) {
+        self.writer.apply(vec![Change::Workload(workload.into())]);
+    }
+
+    /// The pod's proxy, run as a service account.
+    pub fn run(&mut self, name: &str, ip: &str, account: &str) {
+        let pod = Arc::new(Pod {
+            uid: format!("uid-{name}").into(),
+            name: name.into(),
+            namespace: "shop".into(),
+            service_account: account.into(),
+            netns: Namespace::current().unwrap(),
+        });
+        self.network.sources.lock().insert(pod.uid.clone(), ip.parse().unwrap());
+        self.proxy.pods.lock().insert(pod.uid.clone(), pod.clone());
+        self.pods.insert(name.into(), pod.clone());
+        let address = format!("{ip}:15008");
+        let mut tunnels = self.network.listen(&address);
+        let (proxy, watch) = (self.proxy.clone(), self.watch.clone());
+        tokio::spawn(async move {
+            while let Some((stream, peer)) = tunnels.recv().await {
+                let ends = Ends { peer, destination: address.parse().unwrap() };
+                tokio::spawn(tunnel(proxy.clone(), pod.clone(), stream, ends, watch.clone()));
+            }
+        });
+    }
+
+    /// A connection of a pod's application to `destination`, captured.
+    pub fn connect(&self, from: &str, destination: &str) -> DuplexStream {
+        let pod = self.pods[from].clone();
+        let peer = SocketAddr::new(self.network.sources.lock()[&pod.uid], 50_000);
+        let ends = Ends { peer, destination: destination.parse().unwrap() };
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(outbound(self.proxy.clone(), pod, far, ends, self.watch.clone()));
+        near
+    }
+
+    /// A plaintext connection to a pod, captured on its way in.
+    pub fn connect_plainly(&self, peer: &str, to: &str, destination: &str) -> DuplexStream {
+        let ends = Ends { peer: peer.parse().unwrap(), destination: destination.parse().unwrap() };
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        tokio::spawn(plaintext(self.proxy.clone(), self.pods[to].clone(), far, ends, self.watch.clone()));
+        near
+    }
+
+    /// The sizes of the flows' futures, in bytes.
+    pub fn sizes(&self, client: DuplexStream) -> Sizes {
+        let (proxy, pod, watch) = (self.proxy.clone(), self.pods["web"].clone(), self.watch.clone());
+        let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
+        let ends = Ends { peer: address, destination: address };
+        let pipe = || tokio::io::duplex(1).0;
+        Sizes {
+            outbound: size_of_val(&outbound(proxy.clone(), pod.clone(), client, ends, watch.clone())),
+            plaintext: size_of_val(&plaintext(proxy.clone(), pod.clone(), pipe(), ends, watch.clone())),
+            tunnel: size_of_val(&tunnel(proxy, pod, pipe(), ends, watch)),
+        }
+    }
+
+    /// The metrics as text.
+    pub fn metrics(&self) -> String {
+        self.registry.encode("").1
+    }
+}
+
+/// A workload of node n1 with a service account of its own name, reached by HBONE.
+pub fn workload(name: &str, ip: &str) -> Workload {
+    let mut workload = Workload::new(&format!("c//Pod/shop/{name}"), name, "shop").unwrap();
+    workload.identity = Identity::new("cluster.local", "shop", name).unwrap();
+    workload.node = "n1".into();
+    workload.addresses = vec![ip.parse().unwrap()];
+    workload.tunnel = Tunnel::Hbone;
+    workload
+}
