@@ -26,7 +26,7 @@ pub use error::{CloseReason, Direction, FailureKind, RelayError, Side};
 use direction::{At, Fault, OneWay};
 
 /// How long a reset waits for bytes that were already accepted for the other side to leave this machine.
-const LINGER: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(5);
 /// How often it looks.
 const LINGER_STEP: Duration = Duration::from_millis(5);
 

@@ -51,6 +51,7 @@ async fn parts_follow_the_whole_and_not_each_other() {
     assert!(pending_now(other.signaled()) && pending_now(root.signaled()));
 
     process.drain(Mode::Graceful);
+    assert_eq!(other.mode(), Some(Mode::Graceful));
     assert_eq!(other.signaled().await, Mode::Graceful);
     assert_eq!(root.signaled().await, Mode::Graceful);
     assert_eq!(pod.signaled().await, Mode::Immediate, "no less urgent than before");
@@ -70,6 +71,7 @@ async fn a_part_made_during_a_drain_drains_too() {
     assert_eq!(watch.signaled().await, Mode::Graceful);
     let (_deeper, deeper) = watch.nested();
     process.drain(Mode::Immediate);
+    assert_eq!(deeper.mode(), Some(Mode::Immediate));
     deeper.immediate().await;
 }
 

@@ -64,9 +64,9 @@ async fn a_pod_is_dialled_from_its_clients_address() {
         assert!(transparent.unwrap());
 
         ip(route);
-        let (dialled, accepted) = tokio::join!(dial(&options, target), listener.accept());
-        assert_eq!(dialled.unwrap().peer_addr().unwrap(), target);
-        assert_eq!(accepted.unwrap().1.ip().to_canonical(), source);
+        let dialled = dial(&options, target).await.unwrap();
+        assert_eq!(dialled.peer_addr().unwrap(), target);
+        assert_eq!(listener.accept().await.unwrap().1.ip().to_canonical(), source);
     }
 }
 
@@ -84,8 +84,8 @@ async fn one_client_address_serves_more_connections_than_ports() {
     for port in 50_000..50_010 {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let listener = TcpListener::bind(address).await.unwrap();
-        let (dialled, accepted) = tokio::join!(dial(&options, address), listener.accept());
-        held.push((dialled.unwrap(), accepted.unwrap()));
+        let dialled = dial(&options, address).await.unwrap();
+        held.push((dialled, listener.accept().await.unwrap()));
     }
     assert_eq!(held.len(), 10);
 }

@@ -3,9 +3,11 @@
 
 use std::future::pending;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_transport::relay::{ByteCounters, CloseReason, Limits, RelayError, Relayed, Side, relay};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -84,39 +86,58 @@ async fn f17_a_reset_reaches_the_other_side_as_a_reset() {
 
 #[tokio::test]
 async fn f17_bytes_before_a_reset_arrive_before_it() {
-    let (mut client, mut server, task) = through(pending()).await;
-    // More than the client's socket holds at first, so that the relay has bytes waiting when the reset comes.
-    let writer = tokio::spawn(async move {
-        server.write_all(&vec![9; 3_000_000]).await.unwrap();
-        server
-    });
-    let mut first = vec![0; 1_000_000];
-    in_time(client.read_exact(&mut first)).await.unwrap();
-    let reader = tokio::spawn(async move {
-        let mut total = 1_000_000;
-        let mut piece = vec![0; 65_536];
-        loop {
-            match client.read(&mut piece).await {
-                Ok(0) => panic!("an orderly end instead of a reset after {total} bytes"),
-                Ok(bytes) => total += bytes,
-                Err(error) => return (total, error.kind()),
-            }
+    const TOTAL: usize = 200_000;
+    let (mut client, downstream) = connected().await;
+    let (upstream, mut server) = connected().await;
+    // Most of it must wait in the relay's socket: the client's takes little, the relay's takes all.
+    SockRef::from(&client).set_recv_buffer_size(64 * 1024).unwrap();
+    SockRef::from(&downstream).set_send_buffer_size(2 * TOTAL).unwrap();
+    let counters = Arc::new(ByteCounters::default());
+    let live = Arc::clone(&counters);
+    let task =
+        tokio::spawn(async move { relay(downstream, upstream, &live, Limits::default(), pending()).await });
+    server.write_all(&vec![9; TOTAL]).await.unwrap();
+    in_time(async {
+        while counters.received() < TOTAL as u64 {
+            tokio::task::yield_now().await;
         }
-    });
-    let server = in_time(writer).await.unwrap();
-    // Let everything reach the relay first; what the server itself discards is not the relay's to deliver.
-    while unsent(&server) {
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
     server.set_zero_linger().unwrap();
     drop(server);
-    let (total, kind) = in_time(reader).await.unwrap();
-    assert_eq!((total, kind), (3_000_000, io::ErrorKind::ConnectionReset));
-    assert_eq!(in_time(task).await.unwrap().unwrap_err().relayed().received, 3_000_000);
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!task.is_finished(), "the reset overtook the bytes");
+    let mut total = 0;
+    let mut piece = vec![0; 65_536];
+    let end = loop {
+        match in_time(client.read(&mut piece)).await {
+            Ok(0) => panic!("an orderly end instead of a reset after {total} bytes"),
+            Ok(bytes) => total += bytes,
+            Err(error) => break error.kind(),
+        }
+    };
+    assert_eq!((total, end), (TOTAL, io::ErrorKind::ConnectionReset));
+    assert_eq!(in_time(task).await.unwrap().unwrap_err().relayed().received, TOTAL as u64);
 }
 
-fn unsent(stream: &TcpStream) -> bool {
-    ambit_transport::Abort::unsent(stream)
+/// The clock is paused and runs when everybody waits, so the relay's patience costs no time.
+#[tokio::test(start_paused = true)]
+async fn f17_a_reset_does_not_wait_for_a_peer_that_never_reads() {
+    let (client, downstream) = connected().await;
+    let (upstream, mut server) = connected().await;
+    SockRef::from(&client).set_recv_buffer_size(64 * 1024).unwrap();
+    SockRef::from(&downstream).set_send_buffer_size(400_000).unwrap();
+    let task =
+        tokio::spawn(async move { relay(downstream, upstream, &(), Limits::default(), pending()).await });
+    server.write_all(&[9; 200_000]).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    server.set_zero_linger().unwrap();
+    drop(server);
+    assert!(task.await.unwrap().is_err());
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    drop(client);
 }
 
 #[tokio::test]
