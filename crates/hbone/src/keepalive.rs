@@ -27,50 +27,51 @@ pub(crate) struct Keepalive {
     liveness: Liveness,
     pings: Option<PingPong>,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Bytes received when they were last looked at, and when they last had become more.
     seen: u64,
+    heard: Instant,
     state: State,
 }
 
 impl Keepalive {
     pub(crate) fn new(liveness: Liveness, pings: Option<PingPong>) -> Self {
-        Self { liveness, pings, timer: None, seen: 0, state: State::Parked }
+        Self { liveness, pings, timer: None, seen: 0, heard: Instant::now(), state: State::Parked }
     }
 
     /// Ready when the peer must be given up. `received` counts its bytes so far; it is asked only while `busy`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, received: u64, busy: bool) -> Poll<Silent> {
+        if received != self.seen {
+            self.seen = received;
+            self.heard = Instant::now();
+            if self.state == State::Asked {
+                self.listen();
+            }
+        }
         loop {
+            if self.state != State::Parked && self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
             match self.state {
                 State::Parked if !busy => return Poll::Pending,
-                State::Parked => self.listen(received),
-                State::Listening => {
-                    if self.poll_timer(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    if !busy {
-                        self.state = State::Parked;
-                    } else if received != self.seen {
-                        self.listen(received);
-                    } else {
-                        self.ask();
-                    }
+                // What was not listened to before it was busy is no silence.
+                State::Parked => {
+                    self.heard = Instant::now();
+                    self.listen();
                 }
-                State::Asked => {
-                    if received != self.seen {
-                        self.listen(received);
-                    } else if self.poll_timer(cx).is_ready() {
-                        return Poll::Ready(Silent);
-                    } else {
-                        return Poll::Pending;
-                    }
+                State::Listening if !busy => self.state = State::Parked,
+                // Bytes move no timer: it is looked at again when it fires.
+                State::Listening if self.heard + self.liveness.ping_interval > Instant::now() => {
+                    self.listen()
                 }
+                State::Listening => self.ask(),
+                State::Asked => return Poll::Ready(Silent),
             }
         }
     }
 
-    fn listen(&mut self, received: u64) {
-        self.seen = received;
+    fn listen(&mut self) {
         self.state = State::Listening;
-        self.set_timer(Instant::now() + self.liveness.ping_interval);
+        self.set_timer(self.heard + self.liveness.ping_interval);
     }
 
     fn ask(&mut self) {

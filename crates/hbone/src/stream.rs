@@ -56,8 +56,8 @@ impl Buf for Payload {
 
 /// A carried connection.
 ///
-/// Reading and writing are independent: either may end first. A drop before both have ended resets the stream, so that
-/// the peer never takes a cut stream for a complete one.
+/// Reading and writing are independent: either may end first. A drop before both have ended is an [`abort`](Self::abort),
+/// so that the peer never takes a cut stream for a complete one.
 #[derive(Debug)]
 pub struct Stream {
     // Dropped first: the connection wakes up when the rest goes, and must then see the place free.
@@ -251,7 +251,8 @@ impl AsyncWrite for Stream {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends the writing direction (END_STREAM). Queued bytes leave first, also after a drop.
+    /// Ends the writing direction (END_STREAM), behind the queued bytes. Once the reading direction has ended too, they
+    /// leave even after a drop.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.aborted {

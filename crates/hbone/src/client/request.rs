@@ -1,7 +1,6 @@
 //! What a CONNECT carries besides bytes, both ways.
 
-use http::uri::{PathAndQuery, Uri};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
 
 use super::OpenError;
 use crate::authority::Authority;
@@ -38,12 +37,11 @@ impl ConnectRequest {
             uri::Authority::try_from(self.authority.to_string()).map_err(|error| refused(&error))?;
         let mut parts = uri::Parts::default();
         parts.authority = Some(authority);
-        debug_assert_eq!(parts.path_and_query, None::<PathAndQuery>);
         let mut request = Request::new(());
         *request.method_mut() = Method::CONNECT;
         *request.version_mut() = Version::HTTP_2;
         *request.uri_mut() = Uri::from_parts(parts).map_err(|error| refused(&error))?;
-        let headers: &mut HeaderMap = request.headers_mut();
+        let headers = request.headers_mut();
         let known = [(BAGGAGE, self.baggage), (FORWARDED, self.forwarded), (TRACEPARENT, self.traceparent)];
         for (name, value) in known {
             if let Some(value) = value {

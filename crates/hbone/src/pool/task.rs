@@ -28,7 +28,6 @@ async fn run<C: Connector>(connector: Arc<C>, dialing: Dialing, key: Key) {
         return;
     };
     let made = make(&*connector, &key, &settings).await;
-    drop(settings);
     let driver = match made {
         Ok((connection, driver)) => dialing.succeeded(connection, &connector).map(|member| (member, driver)),
         Err(error) => {

@@ -136,13 +136,13 @@ impl Incoming {
         let Some(Pending { place, mut respond, receive: _receive }) = self.pending.take() else {
             return Ok(());
         };
-        match respond.send_response(answer(status, details), true) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                place.activity().count_early_reset();
-                Err(AcceptError(error))
-            }
+        let sent = respond.send_response(answer(status, details), true);
+        if sent.is_err() {
+            place.activity().count_early_reset();
         }
+        // Free before the connection wakes up over the rest.
+        drop(place);
+        sent.map(drop).map_err(AcceptError)
     }
 }
 

@@ -7,11 +7,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ambit_transport::{Mode, Watch};
-use h2::Reason;
-use h2::server::{Builder, Connection};
+use h2::server::{Builder, Connection, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::flood::Flood;
 use super::incoming::Incoming;
@@ -59,7 +60,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
             connection,
             activity,
             idle: Idle { limit: settings.idle_timeout, timer: None },
-            flood: Flood::default(),
+            flood: Flood::new(Instant::now()),
             served: Served::default(),
             most_running: (settings.max_streams as usize).saturating_mul(2).max(1),
             draining: false,
@@ -98,6 +99,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
                 self.cut(Reason::ENHANCE_YOUR_CALM).await;
                 Err(ServeError::Flood { requests, resets })
             }
+            // A client that has nothing left to do may leave in the middle of our farewell.
+            Err(ServeError::Io(_)) if self.draining && self.activity.streams() == 0 => Ok(served),
             Err(error) => Err(error),
         };
         // Fails whatever stream is left, so that its future ends too.
@@ -129,36 +132,48 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
         F: FnMut(Incoming) -> Fut,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        while let Poll::Ready(Some(_)) = running.poll_join_next(cx) {}
-        while running.len() < self.most_running {
+        loop {
+            // Also registers for the next end, which matters when nothing more may be taken.
+            while let Poll::Ready(Some(_)) = running.poll_join_next(cx) {}
+            if running.len() >= self.most_running {
+                if let Poll::Ready(closed) = self.connection.poll_closed(cx) {
+                    return Poll::Ready(closed.map(|()| End::Closed).map_err(ServeError::from));
+                }
+                return self.poll_timers(cx);
+            }
             match self.connection.poll_accept(cx) {
                 Poll::Ready(None) => return Poll::Ready(Ok(End::Closed)),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
                 Poll::Ready(Some(Ok((request, respond)))) => {
-                    self.flood.count_request();
-                    // The library holds the client to its number of streams; ours are only counted.
-                    let Some(place) = self.activity.reserve(usize::MAX) else { continue };
-                    match Incoming::check(request, respond, place) {
-                        Ok(incoming) => {
-                            self.served.requests += 1;
-                            running.spawn(on_request(incoming));
-                        }
-                        Err(reason) => {
-                            self.served.malformed += 1;
-                            tracing::debug!(reason, "answered a malformed request with 400");
-                        }
-                    }
-                    if let Err((requests, resets)) = self.flood.check(self.activity.early_resets()) {
+                    if let Err((requests, resets)) =
+                        self.flood.count(Instant::now(), self.activity.early_resets())
+                    {
                         return Poll::Ready(Ok(End::Flood { requests, resets }));
+                    }
+                    if let Some(incoming) = self.check(request, respond) {
+                        running.spawn(on_request(incoming));
                     }
                 }
                 Poll::Pending => return self.poll_timers(cx),
             }
         }
-        if let Poll::Ready(closed) = self.connection.poll_closed(cx) {
-            return Poll::Ready(closed.map(|()| End::Closed).map_err(ServeError::from));
+    }
+
+    /// Gives the request if it is one for the flow; answers it otherwise.
+    fn check(&mut self, request: Request<RecvStream>, respond: SendResponse<Payload>) -> Option<Incoming> {
+        // The library holds the client to its number of streams; here they are only counted.
+        let place = self.activity.reserve(usize::MAX)?;
+        match Incoming::check(request, respond, place) {
+            Ok(incoming) => {
+                self.served.requests += 1;
+                Some(incoming)
+            }
+            Err(reason) => {
+                self.served.malformed += 1;
+                tracing::debug!(reason, "answered a malformed request with 400");
+                None
+            }
         }
-        self.poll_timers(cx)
     }
 
     fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Result<End, ServeError>> {
@@ -218,8 +233,7 @@ impl Idle {
             self.timer = None;
             return Poll::Pending;
         }
-        let timer =
-            self.timer.get_or_insert_with(|| Box::pin(sleep_until(tokio::time::Instant::now() + limit)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + limit)));
         timer.as_mut().poll(cx)
     }
 }

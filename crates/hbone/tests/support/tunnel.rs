@@ -1,0 +1,74 @@
+//! Both ends of a tunnel over an in-memory pipe.
+
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::future::Future;
+
+use ambit_hbone::client::connect;
+use ambit_hbone::{
+    Authority, ClientSettings, ConnectRequest, Connection, H2Error, Incoming, ServeError, Served,
+    ServerSettings, Stream, serve,
+};
+use ambit_transport::drain;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+
+pub(crate) const PIPE: usize = 64 * 1024;
+
+pub(crate) fn request() -> ConnectRequest {
+    ConnectRequest::new("10.0.0.2:8080".parse::<Authority>().unwrap())
+}
+
+pub(crate) struct Server {
+    pub(crate) drain: drain::Drain,
+    pub(crate) serving: JoinHandle<Result<Served, ServeError>>,
+}
+
+/// A server on a new pipe, whose other end is given too.
+pub(crate) fn server<F, Fut>(settings: ServerSettings, on_request: F) -> (DuplexStream, Server)
+where
+    F: FnMut(Incoming) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (ours, theirs) = duplex(PIPE);
+    let (drain, watch) = drain::channel();
+    let serving = tokio::spawn(async move { serve(theirs, &settings, watch, on_request).await });
+    (ours, Server { drain, serving })
+}
+
+pub(crate) struct Client {
+    pub(crate) connection: Connection,
+    pub(crate) driving: JoinHandle<Result<(), H2Error>>,
+}
+
+pub(crate) async fn client(io: DuplexStream, settings: ClientSettings) -> Client {
+    let (connection, driver) = connect(io, &settings).await.unwrap();
+    Client { connection, driving: tokio::spawn(driver) }
+}
+
+/// A client and a server with default settings.
+pub(crate) async fn tunnel<F, Fut>(on_request: F) -> (Client, Server)
+where
+    F: FnMut(Incoming) -> Fut + Send + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (io, server) = server(ServerSettings::default(), on_request);
+    (client(io, ClientSettings::default()).await, server)
+}
+
+/// Accepts and sends back whatever comes, until its end.
+pub(crate) async fn echo(incoming: Incoming) {
+    let Ok(stream) = incoming.accept(None) else { return };
+    let (mut read, mut write) = tokio::io::split(stream);
+    let _ = tokio::io::copy(&mut read, &mut write).await;
+    let _ = write.shutdown().await;
+}
+
+/// Sends `bytes`, ends, and reads the answer to its end.
+pub(crate) async fn exchange(mut stream: Stream, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    answer
+}
