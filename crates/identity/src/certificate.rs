@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ambit_model::Identity;
+use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::CertificateDer;
 
@@ -83,6 +84,17 @@ impl Certificate {
         asked: &Identity,
         now: SystemTime,
     ) -> Result<Self, InvalidCertificate> {
+        Self::with_crypto(key.provider().crypto(), cert_chain, key, asked, now)
+    }
+
+    /// With other suites or groups than the key's provider has by default.
+    pub(crate) fn with_crypto(
+        crypto: Arc<CryptoProvider>,
+        cert_chain: &[String],
+        key: &KeyPair,
+        asked: &Identity,
+        now: SystemTime,
+    ) -> Result<Self, InvalidCertificate> {
         let [issued @ .., roots] = cert_chain else { return Err(InvalidCertificate::Short(0)) };
         let mut chain = Vec::new();
         for (index, element) in issued.iter().enumerate() {
@@ -108,7 +120,7 @@ impl Certificate {
         }
         let serial = description::serial(&parsed);
         let bundle = TrustBundle::new(key.provider(), &roots).ok_or(InvalidCertificate::Root)?;
-        let sessions = Sessions::new(key, &chain, Arc::new(bundle), identity.trust_domain().clone())
+        let sessions = Sessions::new(crypto, key, &chain, Arc::new(bundle), identity.trust_domain().clone())
             .map_err(|error| InvalidCertificate::Configuration(error.to_string()))?;
         Ok(Self { identity, chain, roots, not_before, not_after, serial, sessions })
     }

@@ -1,5 +1,8 @@
 //! Certificate signing requests (RFC 2986): making ours, and reading other people's with suspicion.
 
+#[cfg(test)]
+mod tests;
+
 use ambit_model::Identity;
 use rcgen::{CertificateParams, DistinguishedName, SanType};
 use rustls_pki_types::pem::PemObject as _;
@@ -81,6 +84,9 @@ pub(crate) fn verified_key(provider: Provider, csr_pem: &str) -> Result<PublicKe
         .map_err(|refusal: KeyRefusal| CsrRefusal::Key(refusal.to_string()))?;
     let (key_algorithm, signature_algorithm) =
         algorithms(key.kind(), &request).ok_or(CsrRefusal::Signature)?;
+    if request.signature_value.unused_bits != 0 {
+        return Err(CsrRefusal::Signature);
+    }
     provider
         .crypto()
         .signature_verification_algorithms

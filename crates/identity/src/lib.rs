@@ -21,6 +21,8 @@ mod clock;
 mod pem;
 mod public_key;
 mod san;
+#[cfg(test)]
+mod testing;
 
 pub use authority::Authority;
 pub use certificate::Certificate;

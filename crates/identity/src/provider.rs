@@ -19,6 +19,8 @@ compile_error!("ambit-identity needs a crypto provider: build with --features tl
 mod aws_lc;
 #[cfg(feature = "tls-boring")]
 mod boring;
+#[cfg(test)]
+mod tests;
 
 /// A cryptographic library that this build contains. The default is aws-lc when it is compiled in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,14 +124,7 @@ impl Provider {
 
 impl Default for Provider {
     fn default() -> Self {
-        #[cfg(feature = "tls-aws-lc")]
-        {
-            Self::AwsLc
-        }
-        #[cfg(not(feature = "tls-aws-lc"))]
-        {
-            Self::Boring
-        }
+        Self::COMPILED[0]
     }
 }
 

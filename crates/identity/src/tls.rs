@@ -3,6 +3,8 @@
 mod error;
 mod read_ahead;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::io;

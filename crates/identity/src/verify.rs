@@ -2,6 +2,8 @@
 
 mod client;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -11,7 +13,8 @@ use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnch
 use webpki::{EndEntityCert, KeyUsage};
 
 use crate::Provider;
-use crate::san::{SanRefusal, identity_of};
+use crate::public_key::PublicKey;
+use crate::san::{SanRefusal, identity_in, parse};
 
 pub(crate) use client::ServerIdentity;
 pub(crate) use server::ClientIdentity;
@@ -33,6 +36,9 @@ pub enum PeerRefusal {
         "the peer's certificate was not issued by a root in our trust bundle: check that both use the same CA"
     )]
     UnknownIssuer,
+    /// Its key is too weak or of a kind that the mesh does not use.
+    #[error("the peer's certificate is refused: {0}")]
+    Key(String),
     /// The extended key usage forbids this use.
     #[error(
         "the peer's certificate is not meant for {0}: it must be issued for server and client authentication"
@@ -127,7 +133,9 @@ impl TrustBundle {
                     .map(drop)
             })
             .map_err(|error| refusal(&error, purpose))?;
-        Ok(identity_of(end_entity)?)
+        let leaf = parse(end_entity)?;
+        PublicKey::from_parsed(leaf.public_key()).map_err(|refusal| PeerRefusal::Key(refusal.to_string()))?;
+        Ok(identity_in(&leaf)?)
     }
 }
 

@@ -51,7 +51,7 @@ pub enum LoadError {
     Subject,
     /// A chain in the wrong order.
     #[error(
-        "certificate {0} of the CA chain did not issue the one before it: put the signing certificate first, its root last"
+        "certificate {0} of the CA chain (from 0) is out of place: put the signing certificate first, then its issuer, the roots last"
     )]
     Order(usize),
 }
@@ -126,12 +126,17 @@ fn check_signing(certificate: &X509Certificate<'_>, key: &KeyPair, now: SystemTi
     Ok(())
 }
 
-/// Each certificate is issued by the next. Self-signed ones after the first root are further trust anchors.
+/// Every certificate is an authority's, and issued by the next one; from the first self-issued one on, all are roots.
 fn check_order(list: &[CertificateDer<'static>]) -> Result<(), LoadError> {
     for (index, pair) in list.windows(2).enumerate() {
         let [issued, issuer] = pair else { continue };
         let (issued, issuer) = (parsed(issued)?, parsed(issuer)?);
-        if !is_self_issued(&issued) && issued.issuer().as_raw() != issuer.subject().as_raw() {
+        let follows = if is_self_issued(&issued) {
+            is_self_issued(&issuer)
+        } else {
+            issued.issuer().as_raw() == issuer.subject().as_raw()
+        };
+        if !follows || !issuer.is_ca() {
             return Err(LoadError::Order(index + 1));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ambit_model::Text;
 use parking_lot::RwLock;
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
@@ -13,7 +14,7 @@ use rustls::{ClientConfig, Error, ServerConfig};
 use rustls_pki_types::CertificateDer;
 
 use crate::verify::{ClientIdentity, ServerIdentity, TrustBundle};
-use crate::{ExpectedPeers, KeyPair, Provider};
+use crate::{ExpectedPeers, KeyPair};
 
 /// The protocol inside mesh and control connections: HTTP/2.
 pub(crate) const ALPN_H2: &[u8] = b"h2";
@@ -22,7 +23,7 @@ pub(crate) const ALPN_H2: &[u8] = b"h2";
 const MOST_CLIENTS: usize = 512;
 
 pub(crate) struct Sessions {
-    provider: Provider,
+    crypto: Arc<CryptoProvider>,
     certified: Arc<CertifiedKey>,
     bundle: Arc<TrustBundle>,
     server: Arc<ServerConfig>,
@@ -31,20 +32,20 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new(
+        crypto: Arc<CryptoProvider>,
         key: &KeyPair,
         chain: &[CertificateDer<'static>],
         bundle: Arc<TrustBundle>,
         trust_domain: Text,
     ) -> Result<Self, Error> {
-        let provider = key.provider();
         let certified = Arc::new(CertifiedKey::new(chain.to_vec(), key.signing().clone()));
         let verifier = Arc::new(ClientIdentity { bundle: bundle.clone(), trust_domain });
-        let server = ServerConfig::builder_with_provider(provider.crypto())
+        let server = ServerConfig::builder_with_provider(crypto.clone())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
         let server = Arc::new(without_resumption(server));
-        Ok(Self { provider, certified, bundle, server, clients: RwLock::default() })
+        Ok(Self { crypto, certified, bundle, server, clients: RwLock::default() })
     }
 
     pub(crate) fn server(&self) -> Arc<ServerConfig> {
@@ -66,7 +67,7 @@ impl Sessions {
 
     fn build_client(&self, expected: &ExpectedPeers) -> Result<ClientConfig, Error> {
         let verifier = Arc::new(ServerIdentity { bundle: self.bundle.clone(), expected: expected.clone() });
-        let mut config = ClientConfig::builder_with_provider(self.provider.crypto())
+        let mut config = ClientConfig::builder_with_provider(self.crypto.clone())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(verifier)

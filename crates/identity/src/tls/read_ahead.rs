@@ -118,3 +118,74 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for ReadAhead<IO> {
         self.io.is_write_vectored()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test]
+    async fn grows_under_load_and_lets_go_when_idle() {
+        let (mut here, there) = duplex(1 << 20);
+        let mut stream = ReadAhead::new(there);
+        here.write_all(&vec![7; 300_000]).await.unwrap();
+        let mut seen = vec![0; 300_000];
+        stream.read_exact(&mut seen).await.unwrap();
+        assert!(seen.iter().all(|byte| *byte == 7));
+        assert_eq!(stream.target, LARGEST);
+        let idle = tokio_test::task::spawn(stream.read_u8()).poll();
+        assert!(idle.is_pending());
+        assert_eq!(stream.buffer.capacity(), 0, "an idle connection keeps no large buffer");
+    }
+
+    #[tokio::test]
+    async fn shrinks_when_it_stays_mostly_empty() {
+        let (mut here, there) = duplex(1 << 20);
+        let mut stream = ReadAhead::new(there);
+        stream.target = LARGEST;
+        for _ in 0..2 * PATIENCE {
+            here.write_all(b"small").await.unwrap();
+            stream.read_exact(&mut [0; 5]).await.unwrap();
+        }
+        assert_eq!(stream.target, SMALLEST);
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_arrives_once_in_order(
+            writes in proptest::collection::vec(0..20_000_usize, 1..12),
+            reads in proptest::collection::vec(1..9_000_usize, 1..12),
+            capacity in 1..100_000_usize,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let data: Vec<u8> = (0..writes.iter().sum::<usize>()).map(|number| (number % 251) as u8).collect();
+                let (mut here, there) = duplex(capacity);
+                let send = async {
+                    let mut rest = data.as_slice();
+                    for size in &writes {
+                        let (piece, after) = rest.split_at(*size);
+                        here.write_all(piece).await.unwrap();
+                        rest = after;
+                    }
+                    drop(here);
+                };
+                let receive = async {
+                    let mut stream = ReadAhead::new(there);
+                    let mut seen = Vec::new();
+                    for size in reads.iter().cycle() {
+                        let mut piece = vec![0; *size];
+                        match stream.read(&mut piece).await.unwrap() {
+                            0 => break,
+                            count => seen.extend_from_slice(&piece[..count]),
+                        }
+                    }
+                    seen
+                };
+                let ((), seen) = tokio::join!(send, receive);
+                assert!(seen == data);
+            });
+        }
+    }
+}

@@ -15,7 +15,7 @@ const SEND_LIMIT: usize = 256 * 1024;
 /// An established TLS connection. Shutting it down sends `close_notify` and then ends the stream below; the end of the
 /// peer's stream reads as the end of file, and a stream cut without `close_notify` as `UnexpectedEof`.
 pub struct TlsStream<IO> {
-    inner: tokio_rustls::TlsStream<ReadAhead<IO>>,
+    pub(super) inner: tokio_rustls::TlsStream<ReadAhead<IO>>,
 }
 
 /// What a handshake agreed on.

@@ -1,0 +1,306 @@
+//! Handshakes of every pair of providers, and what established streams do.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::crypto::CryptoProvider;
+use rustls::{HandshakeKind, NamedGroup};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+
+use super::*;
+use crate::Provider;
+use crate::testing::{Root, identity};
+
+type Pair = (TlsStream<DuplexStream>, TlsStream<DuplexStream>);
+
+async fn shake(client: &Certificate, server: &Certificate) -> Result<Pair, HandshakeError> {
+    let (here, there) = duplex(1 << 16);
+    let expected = ExpectedPeers::new([identity("other"), server.identity().clone()]);
+    let (connected, accepted) = tokio::join!(connect(here, client, &expected), accept(there, server));
+    let ((near, far_identity), (far, near_identity)) = (connected?, accepted?);
+    assert_eq!((&near_identity, &far_identity), (client.identity(), server.identity()));
+    Ok((near, far))
+}
+
+async fn exchange((near, far): &mut Pair) {
+    send_marker(near, far).await;
+    send_marker(far, near).await;
+}
+
+async fn send_marker(from: &mut TlsStream<DuplexStream>, to: &mut TlsStream<DuplexStream>) {
+    from.write_all(b"marker").await.unwrap();
+    from.flush().await.unwrap();
+    let mut seen = [0; 6];
+    to.read_exact(&mut seen).await.unwrap();
+    assert_eq!(&seen, b"marker");
+}
+
+/// Every pair of client and server, under roots made by each provider.
+fn pairs() -> impl Iterator<Item = (Provider, Provider, Provider)> {
+    let all = Provider::COMPILED;
+    all.iter().flat_map(move |root| {
+        all.iter().flat_map(move |client| all.iter().map(move |server| (*root, *client, *server)))
+    })
+}
+
+fn only(provider: Provider, groups: &[NamedGroup]) -> Arc<CryptoProvider> {
+    let mut crypto = (*provider.crypto()).clone();
+    crypto.kx_groups = groups
+        .iter()
+        .filter_map(|name| crypto.kx_groups.iter().copied().find(|group| group.name() == *name))
+        .collect();
+    assert_eq!(crypto.kx_groups.len(), groups.len());
+    Arc::new(crypto)
+}
+
+#[tokio::test]
+async fn every_pair_of_providers_agrees_on_the_best() {
+    for (root, client, server) in pairs() {
+        let root = Root::new(root);
+        let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
+        let mut pair = shake(&client, &server).await.unwrap();
+        for stream in [&pair.0, &pair.1] {
+            let expected =
+                Negotiated { suite: "TLS13_AES_256_GCM_SHA384", group: "X25519MLKEM768", http2: true };
+            assert_eq!(stream.negotiated(), expected);
+        }
+        exchange(&mut pair).await;
+    }
+}
+
+#[tokio::test]
+async fn groups_meet_in_the_middle() {
+    use NamedGroup::{X25519, X25519MLKEM768, secp256r1};
+    let all = [X25519MLKEM768, X25519, secp256r1, NamedGroup::secp384r1];
+    for (root, client, server) in pairs() {
+        let root = Root::new(root);
+        for (offered, accepted, agreed) in [
+            (&[X25519][..], &all[..], Some(("X25519", HandshakeKind::Full))),
+            // The hello carries both shares, so a classical server costs no extra round trip.
+            (&all, &[X25519], Some(("X25519", HandshakeKind::Full))),
+            (&all, &[secp256r1], Some(("secp256r1", HandshakeKind::FullWithHelloRetryRequest))),
+            // A rustls server follows the client's order: Istio's default puts the hybrid last.
+            (&[X25519, X25519MLKEM768], &all, Some(("X25519", HandshakeKind::Full))),
+            (&[X25519MLKEM768], &[X25519MLKEM768], Some(("X25519MLKEM768", HandshakeKind::Full))),
+            (&[X25519], &[X25519MLKEM768], None),
+        ] {
+            let near = root.certificate_with(client, only(client, offered), "web");
+            let far = root.certificate_with(server, only(server, accepted), "cart");
+            let outcome = shake(&near, &far).await;
+            match (outcome, agreed) {
+                (Ok(pair), Some((group, kind))) => {
+                    assert_eq!(pair.0.negotiated().group, group);
+                    assert_eq!(pair.0.inner.get_ref().1.handshake_kind(), Some(kind));
+                }
+                (Err(HandshakeError::Refused(_) | HandshakeError::Protocol(_)), None) => {}
+                (outcome, agreed) => panic!("{client} to {server}: {outcome:?} instead of {agreed:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_resumed() {
+    for (root, client, server) in pairs() {
+        let root = Root::new(root);
+        let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
+        for _ in 0..3 {
+            let mut pair = shake(&client, &server).await.unwrap();
+            exchange(&mut pair).await;
+            assert_eq!(pair.0.inner.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(pair.1.inner.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_updated_under_traffic() {
+    fn update(stream: &mut TlsStream<DuplexStream>) {
+        match &mut stream.inner {
+            tokio_rustls::TlsStream::Client(client) => client.get_mut().1.refresh_traffic_keys().unwrap(),
+            tokio_rustls::TlsStream::Server(server) => server.get_mut().1.refresh_traffic_keys().unwrap(),
+        }
+    }
+    for (root, client, server) in pairs() {
+        let root = Root::new(root);
+        let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
+        let mut pair = shake(&client, &server).await.unwrap();
+        for _ in 0..10 {
+            update(&mut pair.0);
+            exchange(&mut pair).await;
+            update(&mut pair.1);
+            exchange(&mut pair).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn configurations_are_built_once() {
+    let certificate = Root::new(Provider::default()).certificate(Provider::default(), "web");
+    assert!(Arc::ptr_eq(&certificate.server_config(), &certificate.server_config()));
+    let cart = certificate.client_config(&identity("cart").into()).unwrap();
+    let again = ExpectedPeers::with_names([], [identity("cart").to_string()]);
+    assert!(Arc::ptr_eq(&cart, &certificate.client_config(&again).unwrap()));
+    assert!(!Arc::ptr_eq(&cart, &certificate.client_config(&identity("pay").into()).unwrap()));
+    // However many destinations there are, the cache stays bounded: the first one has been forgotten.
+    for number in 0..600 {
+        certificate.client_config(&identity(&format!("a{number}")).into()).unwrap();
+    }
+    assert!(!Arc::ptr_eq(&cart, &certificate.client_config(&again).unwrap()));
+}
+
+/// Carries one byte per read and per write.
+struct ByteByByte(DuplexStream);
+
+impl AsyncRead for ByteByByte {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut byte = [0];
+        let mut one = ReadBuf::new(&mut byte);
+        ready!(Pin::new(&mut self.0).poll_read(cx, &mut one))?;
+        into.put_slice(one.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for ByteByByte {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, &bytes[..bytes.len().min(1)])
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn a8_hello_one_byte_at_a_time() {
+    let root = Root::new(Provider::default());
+    let (client, server) =
+        (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
+    let (here, there) = duplex(64);
+    let expected = identity("cart").into();
+    let (connected, accepted) =
+        tokio::join!(connect(ByteByByte(here), &client, &expected), accept(ByteByByte(there), &server));
+    assert_eq!(connected.unwrap().1, identity("cart"));
+    assert_eq!(accepted.unwrap().1, identity("web"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_cut_off() {
+    let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
+    let (mut here, there) = duplex(64);
+    // The beginning of a hello, and then nothing.
+    here.write_all(&[0x16, 0x03, 0x01, 0x05, 0x00, 0x01]).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let outcome = accept(there, &server).await;
+    assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
+    assert!((HANDSHAKE_TIMEOUT..HANDSHAKE_TIMEOUT + Duration::from_secs(1)).contains(&begun.elapsed()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_is_given_up() {
+    let client = Root::new(Provider::default()).certificate(Provider::default(), "web");
+    let (here, _there) = duplex(1 << 16);
+    let outcome = connect(here, &client, &identity("cart").into()).await;
+    assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
+    assert_eq!(outcome.unwrap_err().fault(), Fault::Peer);
+}
+
+#[tokio::test]
+async fn hang_up_and_foreign_protocols() {
+    let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
+    let (here, there) = duplex(64);
+    drop(here);
+    let outcome = accept(there, &server).await;
+    assert!(matches!(outcome, Err(HandshakeError::Closed)), "{outcome:?}");
+    let (mut here, there) = duplex(256);
+    here.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n").await.unwrap();
+    let outcome = accept(there, &server).await;
+    assert!(matches!(outcome, Err(HandshakeError::Protocol(_))), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn a_large_transfer_arrives_whole_both_ways() {
+    let root = Root::new(Provider::default());
+    let (client, server) =
+        (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
+    let (near, far) = shake(&client, &server).await.unwrap();
+    let data: Vec<u8> = (0..3_000_000_u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let one_way = |stream: TlsStream<DuplexStream>| {
+        let data = data.clone();
+        async move {
+            let (mut reader, mut writer) = tokio::io::split(stream);
+            let send = async {
+                writer.write_all(&data).await.unwrap();
+                writer.shutdown().await.unwrap();
+            };
+            let mut seen = Vec::new();
+            let (_, received) = tokio::join!(send, reader.read_to_end(&mut seen));
+            received.unwrap();
+            assert!(seen == data, "the bytes differ");
+        }
+    };
+    tokio::join!(one_way(near), one_way(far));
+}
+
+#[tokio::test]
+async fn a_stream_cut_without_notice_is_an_error() {
+    let root = Root::new(Provider::default());
+    let (client, server) =
+        (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
+    let (near, mut far) = shake(&client, &server).await.unwrap();
+    drop(near);
+    let error = far.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    assert!(!is_tls_refusal(&error));
+}
+
+#[test]
+fn a_refusal_is_recognised_also_in_a_copy() {
+    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::BadCertificate);
+    let error = io::Error::new(io::ErrorKind::InvalidData, alert);
+    assert!(is_tls_refusal(&error));
+    assert!(is_tls_refusal(&io::Error::new(error.kind(), error.to_string())));
+    assert!(!is_tls_refusal(&io::ErrorKind::ConnectionReset.into()));
+    let other = io::Error::new(io::ErrorKind::InvalidData, rustls::Error::DecryptError);
+    assert!(!is_tls_refusal(&other));
+}
+
+#[tokio::test]
+async fn handshakes_are_small_futures() {
+    let root = Root::new(Provider::default());
+    let certificate = root.certificate(Provider::default(), "web");
+    let (here, there) = duplex(64);
+    let expected = identity("cart").into();
+    let sizes = [
+        std::mem::size_of_val(&connect(here, &certificate, &expected)),
+        std::mem::size_of_val(&accept(there, &certificate)),
+    ];
+    assert!(sizes.iter().all(|size| *size <= 6 * 1024), "{sizes:?}");
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
+        let outcome = runtime.block_on(async {
+            let (mut here, there) = duplex(1 << 12);
+            here.write_all(&bytes).await.unwrap();
+            here.shutdown().await.unwrap();
+            accept(there, &server).await.map(drop)
+        });
+        proptest::prop_assert!(outcome.is_err());
+    }
+}
