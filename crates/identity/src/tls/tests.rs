@@ -235,7 +235,7 @@ async fn a_large_transfer_arrives_whole_both_ways() {
     let (client, server) =
         (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
     let (near, far) = shake(&client, &server).await.unwrap();
-    let data: Vec<u8> = (0..3_000_000_u32).map(|number| (number * 7 >> 3) as u8).collect();
+    let data: Vec<u8> = (0..3_000_000_u32).map(|number| ((number * 7) >> 3) as u8).collect();
     let one_way = |stream: TlsStream<DuplexStream>| {
         let data = data.clone();
         async move {
