@@ -64,6 +64,7 @@ where
         .initial_window_size(buffers.stream_window)
         .initial_connection_window_size(buffers.connection_window)
         .max_frame_size(buffers.max_frame)
+        .data_frame_budget(buffers.frame_overhead)
         .max_send_buffer_size(buffers.send_buffer)
         .max_header_list_size(buffers.header_list)
         .handshake(Watched::from_server(io, Arc::clone(&activity)))
@@ -80,7 +81,7 @@ where
         }
     })
     .await?;
-    let driver = Driver::new(connection, Arc::clone(&activity), settings.liveness.clone());
+    let driver = Driver::new(connection, Arc::clone(&activity), settings.liveness.clone(), buffers.growth());
     Ok((Connection { send, activity, most_streams: settings.max_streams }, driver))
 }
 

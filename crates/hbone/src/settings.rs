@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use crate::headroom::{Growth, Headroom};
+
 /// Start of every stream's receive window, in bytes: what one unread stream can hold.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Receive window of the connection. It must exceed the stream's, or one stalled stream starves the rest.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// Largest frame that the peer may send. Several TLS records a frame; more would let one stream keep the others waiting.
 const MAX_FRAME: u32 = 64 * 1024;
+/// Beyond its window's bytes, what small frames may cost while they wait to be read. Four bytes a frame fill one stream
+/// window at this price; the library's own bound of half the connection window would cut a whole tunnel over one
+/// reader that stalls while its peer writes short lines.
+const FRAME_OVERHEAD: usize = 16 * 1024 * 1024;
+const HEADROOM: usize = 64 * 1024 * 1024;
 const SEND_BUFFER: usize = 256 * 1024;
 const HEADER_LIST: u32 = 16 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(10);
@@ -22,10 +29,16 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 pub struct Buffers {
     /// Receive window of each stream in bytes: 256 KiB.
     pub stream_window: u32,
-    /// Receive window of the connection in bytes: 2 MiB. At least the stream's is used.
+    /// Receive window of the connection in bytes: 2 MiB to start with, and more with the streams in it. At least the
+    /// stream's is used.
     pub connection_window: u32,
+    /// Where connection windows grow from: 64 MiB for all tunnels made with clones of this value.
+    pub headroom: Headroom,
     /// Largest frame accepted in bytes: 64 KiB; HTTP/2 allows 16 KiB to 16 MiB less one.
     pub max_frame: u32,
+    /// What DATA frames of less than 256 bytes may cost in memory while they wait to be read, in bytes per connection:
+    /// 16 MiB. A peer that sends more is cut off (ENHANCE_YOUR_CALM).
+    pub frame_overhead: usize,
     /// Bytes that a stream accepts and that have not left yet: 256 KiB.
     pub send_buffer: usize,
     /// Decoded size of a header list that is accepted, in bytes: 16 KiB.
@@ -37,7 +50,9 @@ impl Default for Buffers {
         Self {
             stream_window: STREAM_WINDOW,
             connection_window: CONNECTION_WINDOW,
+            headroom: Headroom::new(HEADROOM),
             max_frame: MAX_FRAME,
+            frame_overhead: FRAME_OVERHEAD,
             send_buffer: SEND_BUFFER,
             header_list: HEADER_LIST,
         }
@@ -45,13 +60,20 @@ impl Default for Buffers {
 }
 
 impl Buffers {
+    /// What the connection window grows from.
+    pub(crate) fn growth(&self) -> Growth {
+        Growth::new(self.headroom.clone(), self.connection_window, self.stream_window)
+    }
+
     /// The values with every one inside the limits of HTTP/2, where the library below would panic.
     pub(crate) fn clamped(&self) -> Self {
         let stream_window = self.stream_window.clamp(1, LARGEST_WINDOW);
         Self {
             stream_window,
             connection_window: self.connection_window.clamp(stream_window, LARGEST_WINDOW),
+            headroom: self.headroom.clone(),
             max_frame: self.max_frame.clamp(16_384, (1 << 24) - 1),
+            frame_overhead: self.frame_overhead,
             send_buffer: self.send_buffer.clamp(1, u32::MAX as usize),
             header_list: self.header_list,
         }

@@ -261,6 +261,61 @@ async fn a_stream_that_is_not_read_stops_its_writer_and_nobody_else() {
     drop(writing.await.unwrap());
 }
 
+/// Every second stream is accepted and not read, the others echo.
+async fn half_stalled() -> (tunnel::Client, tunnel::Server, mpsc::UnboundedReceiver<Stream>) {
+    let (found, stalled) = mpsc::unbounded_channel();
+    let mut number = 0;
+    let (client, server) = tunnel::tunnel(move |incoming| {
+        number += 1;
+        let found = (number % 2 == 1).then(|| found.clone());
+        async move {
+            match found {
+                Some(found) => found.send(incoming.accept(None).unwrap()).unwrap(),
+                None => echo(incoming).await,
+            }
+        }
+    })
+    .await;
+    (client, server, stalled)
+}
+
+#[tokio::test]
+async fn many_streams_that_are_not_read_do_not_starve_the_rest() {
+    let (client, _server, mut stalled) = half_stalled().await;
+    let mut held = Vec::new();
+    // Forty windows of 256 KiB, five times the connection window that the tunnel starts with.
+    for _ in 0..40 {
+        let (mut stuck, _) = client.connection.open(request()).await.unwrap();
+        stuck.write_all(&[7; 256 * 1024]).await.unwrap();
+        held.push((stuck, stalled.recv().await.unwrap()));
+        let (other, _) = client.connection.open(request()).await.unwrap();
+        let sent = pattern(100_000);
+        assert!(exchange(other, &sent).await == sent);
+    }
+    for (mut near, mut far) in held {
+        near.shutdown().await.unwrap();
+        assert_eq!(read_all(&mut far).await.len(), 256 * 1024);
+    }
+}
+
+#[tokio::test]
+async fn f18_short_lines_for_a_stalled_reader_do_not_cut_the_tunnel() {
+    let (client, _server, mut stalled) = half_stalled().await;
+    let (mut chatty, _) = client.connection.open(request()).await.unwrap();
+    let mut far = stalled.recv().await.unwrap();
+    // Each line leaves in a frame of its own.
+    for _ in 0..20_000 {
+        chatty.write_all(b"a line\n").await.unwrap();
+        while chatty.unsent() {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (other, _) = client.connection.open(request()).await.unwrap();
+    assert_eq!(exchange(other, b"unhurt").await, b"unhurt");
+    chatty.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut far).await, b"a line\n".repeat(20_000));
+}
+
 #[tokio::test]
 async fn two_hundred_streams_of_two_tunnels_keep_their_bytes_apart() {
     let (first, _one) = tunnel::tunnel(echo).await;

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::H2Error;
 use crate::activity::Activity;
+use crate::headroom::Growth;
 use crate::keepalive::Keepalive;
 use crate::settings::Liveness;
 use crate::stream::Payload;
@@ -23,6 +24,7 @@ pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
     connection: Option<h2::client::Connection<Watched<IO>, Payload>>,
     keepalive: Keepalive,
     activity: Arc<Activity>,
+    growth: Growth,
     silence: std::time::Duration,
 }
 
@@ -31,10 +33,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         mut connection: h2::client::Connection<Watched<IO>, Payload>,
         activity: Arc<Activity>,
         liveness: Liveness,
+        growth: Growth,
     ) -> Self {
         let silence = liveness.ping_interval + liveness.ping_timeout;
         let keepalive = Keepalive::new(liveness, connection.ping_pong());
-        Self { connection: Some(connection), keepalive, activity, silence }
+        Self { connection: Some(connection), keepalive, activity, growth, silence }
     }
 }
 
@@ -44,15 +47,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
+        let streams = this.activity.streams();
+        if let Some(window) = this.growth.adjust(streams) {
+            connection.set_target_window_size(window);
+        }
         let outcome = match Pin::new(connection).poll(cx) {
             Poll::Ready(ended) => ended.map_err(H2Error::new),
-            Poll::Pending => {
-                let busy = this.activity.streams() > 0;
-                match this.keepalive.poll(cx, this.activity.received(), busy) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(_) => Err(H2Error::Silent(this.silence)),
-                }
-            }
+            Poll::Pending => match this.keepalive.poll(cx, this.activity.received(), streams > 0) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(_) => Err(H2Error::Silent(this.silence)),
+            },
         };
         this.activity.retire();
         this.connection = None;

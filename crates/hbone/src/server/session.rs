@@ -18,6 +18,7 @@ use super::flood::Flood;
 use super::incoming::Incoming;
 use super::{ServeError, Served};
 use crate::activity::Activity;
+use crate::headroom::Growth;
 use crate::keepalive::Keepalive;
 use crate::settings::ServerSettings;
 use crate::stream::Payload;
@@ -33,6 +34,7 @@ pub(super) struct Session<IO: AsyncRead + AsyncWrite + Unpin> {
     keepalive: Keepalive,
     silence: Duration,
     idle: Idle,
+    growth: Growth,
     flood: Flood,
     served: Served,
     /// Futures at a time. Above it nothing is taken, and the library's own limit of pending resets guards what waits.
@@ -60,6 +62,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
             connection,
             activity,
             idle: Idle { limit: settings.idle_timeout, timer: None },
+            growth: settings.buffers.clamped().growth(),
             flood: Flood::new(Instant::now()),
             served: Served::default(),
             most_running: (settings.max_streams as usize).saturating_mul(2).max(1),
@@ -154,9 +157,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
                         running.spawn(on_request(incoming));
                     }
                 }
+                Poll::Pending if self.grow() => {}
                 Poll::Pending => return self.poll_timers(cx),
             }
         }
+    }
+
+    /// Whether the window has changed, which the next turn tells the client.
+    fn grow(&mut self) -> bool {
+        let window = self.growth.adjust(self.activity.streams());
+        if let Some(window) = window {
+            self.connection.set_target_window_size(window);
+        }
+        window.is_some()
     }
 
     /// Gives the request if it is one for the flow; answers it otherwise.
@@ -200,6 +213,7 @@ async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
         .initial_window_size(buffers.stream_window)
         .initial_connection_window_size(buffers.connection_window)
         .max_frame_size(buffers.max_frame)
+        .data_frame_budget(buffers.frame_overhead)
         .max_send_buffer_size(buffers.send_buffer)
         .max_header_list_size(buffers.header_list)
         .handshake(io)
