@@ -9,6 +9,8 @@ use ambit_identity::Certificates;
 use ambit_identity::certificate::Description;
 use ambit_telemetry::log::LogControl;
 use ambit_telemetry::metrics::Registry;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -100,7 +102,8 @@ fn certificate(entry: &ambit_identity::certificates::CertificateEntry) -> Value 
 
 fn description(description: &Description) -> Value {
     json!({
-        "pem": description.pem,
+        // Istio's readers take the whole PEM text as Base64.
+        "pem": STANDARD.encode(&description.pem),
         "serialNumber": description.serial,
         "validFrom": rfc3339(description.not_before),
         "expirationTime": rfc3339(description.not_after),
@@ -145,4 +148,24 @@ fn settings(settings: &Settings) -> Value {
         "selfTerminationDeadline": format!("{:?}", settings.drain),
         "inpodUds": settings.agent_socket,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_dumped_as_istioctl_reads_it() {
+        let start = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let dumped = description(&Description {
+            pem: "-----BEGIN CERTIFICATE-----\n".into(),
+            serial: "271676055104741785552467469040731750696653685944".into(),
+            not_before: start,
+            not_after: start + std::time::Duration::from_secs(3600),
+        });
+        assert_eq!(dumped["pem"], "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==");
+        assert_eq!(dumped["serialNumber"], "271676055104741785552467469040731750696653685944");
+        assert_eq!(dumped["validFrom"], "2023-11-14T22:13:20Z");
+        assert_eq!(dumped["expirationTime"], "2023-11-14T23:13:20Z");
+    }
 }

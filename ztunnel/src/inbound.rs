@@ -79,8 +79,7 @@ async fn handshake<N: Network, S: Stream>(
     };
     let unprepared = |reason: String| Failure::new(ResponseFlag::IdentityError, reason);
     let own = pod.known(&proxy.configuration).await.map_err(|unknown| unprepared(unknown.to_string()))?;
-    let certificate =
-        tokio::time::timeout(CERTIFICATE_PATIENCE, proxy.certificates.certificate(&own.identity));
+    let certificate = tokio::time::timeout(CERTIFICATE_PATIENCE, proxy.certificate(&own.identity));
     let certificate = match certificate.await {
         Ok(Ok(certificate)) => certificate,
         Ok(Err(error)) => return Err(unprepared(format!("no certificate for {}: {error}", own.identity))),
@@ -175,7 +174,7 @@ async fn carry<N: Network>(
     let close = async {
         tokio::select! {
             reason = place.closed() => reason,
-            reason = proxy.cut(drain) => reason,
+            reason = proxy.cut(pod, drain) => reason,
         }
     };
     of_relay(relay(stream, application, &Counted(report), Limits::default(), close).await)

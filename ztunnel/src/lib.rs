@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod admit;
+pub mod certificate_metrics;
 pub mod configuration;
 pub mod dump;
 pub mod inbound;

@@ -74,11 +74,12 @@ async fn carry<N: Network, S: Stream>(
             if let Some(service) = service {
                 report.service(service);
             }
-            let key = Key::new(own.identity.clone(), pod.uid.clone(), gateway, expected);
+            let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
             let request = connect_request(&own, peer, authority, host).map_err(of_open)?;
             let stream = open(proxy, &key, request).await?;
             report.opened();
-            let ended = relay(client, stream, &Counted(report), Limits::default(), proxy.cut(drain)).await;
+            let ended =
+                relay(client, stream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
             of_relay(ended)
         }
     }
@@ -95,7 +96,7 @@ async fn plainly<N: Network, S: Stream>(
     report.destination_address(address);
     let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
     report.opened();
-    let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(drain)).await;
+    let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
     of_relay(ended)
 }
 

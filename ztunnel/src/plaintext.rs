@@ -62,7 +62,7 @@ async fn carry<N: Network, S: Stream>(
     let close = async {
         tokio::select! {
             reason = place.closed() => reason,
-            reason = proxy.cut(drain) => reason,
+            reason = proxy.cut(pod, drain) => reason,
         }
     };
     of_relay(relay(client, application, &Counted(report), Limits::default(), close).await)

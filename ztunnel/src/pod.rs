@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use ambit_model::{Identity, Snapshot, Text, Workload};
@@ -22,6 +23,9 @@ pub const WORKLOAD_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Pod {
     /// The agent's key, in Kubernetes the pod's UID.
     pub uid: Text,
+    /// This pod in this namespace: unlike the uid, never the same again, so that nothing made for a pod that was
+    /// replaced is used for the one that took its place (A28).
+    pub instance: Text,
     /// Pod name.
     pub name: Text,
     /// Kubernetes namespace.
@@ -30,6 +34,7 @@ pub struct Pod {
     pub service_account: Text,
     /// Network namespace.
     pub netns: Namespace,
+    left: AtomicBool,
 }
 
 /// Why a pod's own workload cannot be used.
@@ -65,6 +70,37 @@ pub enum PodSocketError {
 }
 
 impl Pod {
+    /// A pod that the agent has just handed over.
+    pub fn new(
+        uid: String,
+        namespace: String,
+        name: String,
+        service_account: String,
+        netns: Namespace,
+    ) -> Self {
+        static HANDED_OVER: AtomicU64 = AtomicU64::new(0);
+        let instance = format!("{uid}#{}", HANDED_OVER.fetch_add(1, Ordering::Relaxed)).into();
+        Self {
+            uid: uid.into(),
+            instance,
+            name: name.into(),
+            namespace: namespace.into(),
+            service_account: service_account.into(),
+            netns,
+            left: AtomicBool::new(false),
+        }
+    }
+
+    /// The agent has taken the pod back.
+    pub fn leave(&self) {
+        self.left.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the agent has taken the pod back.
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
     /// The pod's workload in a snapshot, if agent and controller agree on who it is.
     pub fn workload(&self, snapshot: &Snapshot) -> Result<Arc<Workload>, UnknownWorkload> {
         let (namespace, name) = (self.namespace.clone(), self.name.clone());

@@ -118,20 +118,20 @@ impl Pods {
             state.send_replace(self.state());
         }
         drop(synced);
+        // The pods' drains follow the process's; dropped before they are done, they would cut what may still finish.
+        let Self { running, leaving: own, .. } = self;
+        drop((leaving, own));
+        for pod in running.values() {
+            pod.drain.finished().await;
+        }
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Add { uid, identity, netns } => {
                 let netns = Namespace::from_fd(netns).map_err(|error| error.to_string())?;
-                let pod = Pod {
-                    uid: uid.into(),
-                    name: identity.name.into(),
-                    namespace: identity.namespace.into(),
-                    service_account: identity.service_account.into(),
-                    netns,
-                };
-                self.add(pod).await
+                self.add(Pod::new(uid, identity.namespace, identity.name, identity.service_account, netns))
+                    .await
             }
             Event::Keep { uid } if self.running.contains_key(uid.as_str()) => Ok(()),
             Event::Keep { uid } => Err(format!("pod {uid} is not known to this proxy, send its namespace")),
@@ -229,15 +229,17 @@ impl Pods {
         tracing::info!(pod = %uid, name = %pod.name, namespace = %pod.namespace, "pod has left");
         self.metrics.stopped.increment();
         self.count();
+        pod.leave();
         running.certificate.abort();
         running.drain.drain(Mode::Graceful);
+        self.proxies.iter().for_each(|proxy| forget(proxy, &pod));
         let (drain, patience) = (running.drain, self.patience);
         let proxies = self.proxies.clone();
         tokio::spawn(async move {
             // A pod that was deleted has no network any more; one that only left the mesh may finish what it does.
             let _ = tokio::time::timeout(patience, drain.finished()).await;
             drain.drain(Mode::Immediate);
-            proxies.iter().for_each(|proxy| forget(proxy, &pod));
+            proxies.iter().for_each(|proxy| proxy.tunnels.close(|key| *key.pod() == pod.instance));
         });
     }
 
@@ -267,14 +269,10 @@ fn same(running: &Pod, named: &Pod) -> bool {
             == (&named.name, &named.namespace, &named.service_account)
 }
 
-/// Takes the pod, and its tunnels, from a worker, unless another pod has taken its place meanwhile.
-fn forget(proxy: &Proxy, pod: &Arc<Pod>) {
-    let mut pods = proxy.pods.lock();
-    if pods.get(&pod.uid).is_some_and(|known| Arc::ptr_eq(known, pod)) {
-        pods.remove(&pod.uid);
-        drop(pods);
-        proxy.tunnels.close(|key| *key.pod() == pod.uid);
-    }
+/// Takes the pod from a worker: no tunnel is dialled for it any more, and none of its tunnels takes a new stream.
+fn forget(proxy: &Proxy, pod: &Pod) {
+    proxy.pods.lock().remove(&pod.instance);
+    proxy.tunnels.drain(|key| *key.pod() == pod.instance);
 }
 
 /// Holds the certificate of the pod's identity from the moment that its trust domain is known.
@@ -295,7 +293,7 @@ async fn start(proxy: Arc<Proxy>, pod: Arc<Pod>, drain: Watch) -> Result<(), Pod
     let captured = pod.listen(ports::OUTBOUND, ipv6)?;
     let plain = pod.listen(ports::INBOUND_PLAINTEXT, ipv6)?;
     let tunnels = pod.listen(ports::HBONE, ipv6)?;
-    proxy.pods.lock().insert(pod.uid.clone(), pod.clone());
+    proxy.pods.lock().insert(pod.instance.clone(), pod.clone());
     serve(captured, &proxy, &pod, &drain, original_destination, outbound);
     serve(plain, &proxy, &pod, &drain, original_destination, plaintext);
     serve(tunnels, &proxy, &pod, &drain, |stream| stream.local_addr().map(canonical), tunnel);

@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::admin::Sources;
+use crate::certificate_metrics::CertificateMetrics;
 use crate::configuration::configuration;
 use crate::network::Namespaces;
 use crate::pods::Pods;
@@ -44,7 +45,8 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
         CertificatesSettings { lifetime, ..CertificatesSettings::default() },
     );
     let workers = Arc::new(Workers::start(settings.workers, "worker", |_| async {})?);
-    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers, &leaving);
+    registry.register(CertificateMetrics(certificates.clone()));
+    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers);
 
     let (pod_states, pods_seen) = watch::channel(Vec::new());
     let sources = Sources {
@@ -105,7 +107,6 @@ fn start_proxies(
     certificates: &Certificates,
     traffic: &Traffic,
     workers: &Workers,
-    leaving: &Watch,
 ) -> Vec<Arc<Proxy>> {
     let proxy = |index: usize| {
         let proxy = Arc::new(Proxy::new(
@@ -114,7 +115,6 @@ fn start_proxies(
             configuration.clone(),
             certificates.clone(),
             traffic.worker(),
-            leaving.clone(),
         ));
         let watch = proxy.live.clone().watch(configuration.clone());
         workers.spawn_on(index, watch);

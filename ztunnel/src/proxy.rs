@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ambit_hbone::settings::Buffers;
 use ambit_hbone::{ClientSettings, Pool, PoolSettings, ServerSettings};
-use ambit_identity::Certificates;
-use ambit_model::Text;
+use ambit_identity::certificates::FetchError;
+use ambit_identity::{Certificate, Certificates};
+use ambit_model::{Identity, Text};
 use ambit_telemetry::traffic;
 use ambit_transport::DialOptions;
-use ambit_transport::drain::Mode;
 use ambit_transport::{CloseReason, Watch};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -48,13 +48,11 @@ pub struct Proxy<N: Network = Namespaces> {
     pub handshakes: Arc<Semaphore>,
     /// How inbound tunnels are served.
     pub tunnel_server: ServerSettings,
-    /// The pods that this worker serves, by uid.
+    /// The pods that this worker serves, by instance.
     pub pods: Pods,
-    /// The process's own drain, to tell why a pod's has started.
-    pub leaving: Watch,
 }
 
-/// The pods of a worker, by uid; also where the tunnel dialer finds the namespace to dial from.
+/// The pods of a worker, by [`Pod::instance`]; also where the tunnel dialer finds the namespace to dial from.
 pub type Pods = Arc<Mutex<HashMap<Text, Arc<Pod>>>>;
 
 impl<N: Network> Proxy<N> {
@@ -65,7 +63,6 @@ impl<N: Network> Proxy<N> {
         configuration: Configuration,
         certificates: Certificates,
         traffic: traffic::Worker,
-        leaving: Watch,
     ) -> Self {
         let buffers = Buffers {
             stream_window: settings.stream_window,
@@ -92,7 +89,6 @@ impl<N: Network> Proxy<N> {
             certificates,
             traffic,
             pods,
-            leaving,
         }
     }
 
@@ -110,12 +106,16 @@ impl<N: Network> Proxy<N> {
     }
 
     /// Resolves when a relay has to be cut because its pod, or the process, leaves.
-    pub async fn cut(&self, drain: &Watch) -> CloseReason {
+    pub async fn cut(&self, pod: &Pod, drain: &Watch) -> CloseReason {
         drain.immediate().await;
-        if self.leaving.mode() == Some(Mode::Immediate) {
-            CloseReason::Drain
-        } else {
-            CloseReason::PodRemoved
+        if pod.has_left() { CloseReason::PodRemoved } else { CloseReason::Drain }
+    }
+
+    /// The certificate of an identity: at once where it is there, else when it is.
+    pub async fn certificate(&self, identity: &Identity) -> Result<Arc<Certificate>, FetchError> {
+        match self.certificates.current(identity) {
+            Some(certificate) => Ok(certificate),
+            None => self.certificates.certificate(identity).await,
         }
     }
 }

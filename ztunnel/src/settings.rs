@@ -155,8 +155,9 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
 }
 
 fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
-    let accepted = "https://HOST:PORT";
-    let address = env.parsed(&format!("{prefix}_ADDRESS"), accepted, |value| {
+    let address = env.parsed(&format!("{prefix}_ADDRESS"), "https://HOST:PORT", |value| {
+        // Istio's charts may leave the scheme out.
+        let value = if value.contains("://") { value.to_owned() } else { format!("https://{value}") };
         let uri: http::Uri = value.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
         match (uri.scheme_str(), uri.host()) {
             (Some("https"), Some(_)) => Ok(value.trim_end_matches('/').to_owned()),
@@ -246,6 +247,15 @@ mod tests {
         assert_eq!(settings.xds.headers.get("tenant").map(String::as_str), Some("a"));
         assert_eq!(settings.certificate_lifetime, Duration::from_secs(5400));
         assert_eq!((settings.workers, settings.drain), (3, Duration::from_secs(25)));
+    }
+
+    #[test]
+    fn an_address_without_scheme_is_https() {
+        let settings =
+            read(&[("NODE_NAME", "n1"), ("XDS_ADDRESS", "istiod.istio-system.svc:15012")]).unwrap();
+        assert_eq!(settings.xds.address, "https://istiod.istio-system.svc:15012");
+        let error = read(&[("NODE_NAME", "n1"), ("CA_ADDRESS", "grpc://istiod:15012")]).unwrap_err();
+        assert!(error.to_string().contains("CA_ADDRESS"), "{error}");
     }
 
     #[test]

@@ -45,8 +45,10 @@ impl<N: Network> Connector for PodDialer<N> {
 
     async fn connect(&self, key: &Key) -> Result<Self::Io, ConnectError> {
         let pod = self.pods.lock().get(key.pod()).cloned().ok_or_else(|| ConnectError::dial(PodGone))?;
-        let certificate =
-            self.certificates.certificate(key.source()).await.map_err(ConnectError::identity)?;
+        let certificate = match self.certificates.current(key.source()) {
+            Some(certificate) => certificate,
+            None => self.certificates.certificate(key.source()).await.map_err(ConnectError::identity)?,
+        };
         let options = dial_options(&self.settings);
         let stream =
             self.network.dial(&pod, &options, key.destination()).await.map_err(ConnectError::dial)?;

@@ -3,7 +3,6 @@
 //! Metrics are made and registered at start; afterwards counting is one atomic addition. Families that are labelled by
 //! outside text keep at most [`MOST_SERIES`] series and count the rest under `overflow`.
 
-pub mod certificates;
 pub mod exposition;
 pub mod family;
 pub mod instrument;
@@ -12,7 +11,6 @@ pub mod registry;
 pub mod workload_manager;
 pub mod xds;
 
-pub use certificates::CertificateMetrics;
 pub use exposition::{Exposition, Format};
 pub use family::{Family, MOST_SERIES};
 pub use instrument::{Counter, Gauge, Instrument, Kind};

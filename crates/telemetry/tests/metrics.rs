@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use ambit_model::service::ServiceKey;
 use ambit_model::{Identity, Service, Workload};
-use ambit_telemetry::metrics::{
-    CertificateMetrics, Format, MOST_SERIES, TerminationReason, WorkloadManagerMetrics, XdsMetrics,
-};
+use ambit_telemetry::metrics::{Format, MOST_SERIES, TerminationReason, WorkloadManagerMetrics, XdsMetrics};
 use ambit_telemetry::{
     Registry, Reporter, ResponseFlag, SecurityPolicy, Traffic, TrafficFacts, TrafficLimits,
 };
@@ -122,12 +120,6 @@ fn shared_families_have_their_names() {
     let pods = WorkloadManagerMetrics::register(&registry);
     pods.active.add(3);
     pods.started.increment();
-    let certificates = CertificateMetrics::register(&registry);
-    certificates.renewed("spiffe://a/ns/b/sa/c", 1_800_000_000);
-    certificates.renewed("spiffe://a/ns/b/sa/d", 1_800_000_001);
-    certificates.failed();
-    certificates.dropped("spiffe://a/ns/b/sa/d");
-    certificates.roots(1_900_000_000);
     let samples = samples(&registry);
     for (series, value) in [
         ("istio_xds_message_total{url=\"type.googleapis.com/istio.workload.Address\"}", 1),
@@ -136,14 +128,9 @@ fn shared_families_have_their_names() {
         ("workload_manager_pending_proxy_count", 0),
         ("workload_manager_proxies_started_total", 1),
         ("workload_manager_proxies_stopped_total", 0),
-        ("ambit_certificate_expiry_timestamp_seconds{identity=\"spiffe://a/ns/b/sa/c\"}", 1_800_000_000),
-        ("ambit_certificate_renewals_total{result=\"ok\"}", 2),
-        ("ambit_certificate_renewals_total{result=\"error\"}", 1),
-        ("ambit_trust_bundle_expiry_timestamp_seconds", 1_900_000_000),
     ] {
         assert_eq!(samples.get(series), Some(&value), "{series}");
     }
-    assert!(!samples.keys().any(|series| series.contains("sa/d")));
     assert!(samples["process_open_fds"] >= 3 && samples["process_max_fds"] >= samples["process_open_fds"]);
 }
 

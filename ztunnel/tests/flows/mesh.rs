@@ -126,7 +126,6 @@ impl Mesh {
             configuration.clone(),
             certificates,
             traffic.worker(),
-            watch.clone(),
         ));
         tokio::spawn(proxy.live.clone().watch(configuration));
         Self { network, writer, proxy, drain, registry, watch, pods: HashMap::new() }
@@ -144,15 +143,11 @@ impl Mesh {
 
     /// The pod's proxy, run as a service account.
     pub fn run(&mut self, name: &str, ip: &str, account: &str) {
-        let pod = Arc::new(Pod {
-            uid: format!("uid-{name}").into(),
-            name: name.into(),
-            namespace: "shop".into(),
-            service_account: account.into(),
-            netns: Namespace::current().unwrap(),
-        });
+        let netns = Namespace::current().unwrap();
+        let pod =
+            Arc::new(Pod::new(format!("uid-{name}"), "shop".into(), name.into(), account.into(), netns));
         self.network.sources.lock().insert(pod.uid.clone(), ip.parse().unwrap());
-        self.proxy.pods.lock().insert(pod.uid.clone(), pod.clone());
+        self.proxy.pods.lock().insert(pod.instance.clone(), pod.clone());
         self.pods.insert(name.into(), pod.clone());
         let address = format!("{ip}:15008");
         let mut tunnels = self.network.listen(&address);
