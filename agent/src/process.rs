@@ -1,0 +1,110 @@
+//! The process: starts the parts in order, runs until it is told to end. Rules stay in place then.
+
+use std::io;
+use std::sync::Arc;
+
+use ambit_app::{Environment, Readiness, Shutdown, admin, limits};
+use ambit_telemetry::log::{self, LogControl, LogFormat, LogSettings};
+use ambit_telemetry::metrics::Registry as Metered;
+use ambit_transport::drain;
+use ambit_transport::listen::{ListenOptions, tcp_listener};
+use ambit_zds::registry::Registry;
+use ambit_zds::server::{Permissions, Server};
+use tokio::sync::watch;
+
+use crate::arguments::Run;
+use crate::controller::Reporter;
+use crate::operators::{self, Metrics};
+use crate::reconcile::{self, Means, Pendings, ToController};
+use crate::redirect::Redirect;
+use crate::source::{self, Sourced};
+use crate::threads::Threads;
+use crate::zds_path;
+
+/// Threads for what happens inside pods.
+const THREADS: usize = 4;
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A part cannot start; one line that says what to do.
+pub fn start(arguments: Run) -> anyhow::Result<()> {
+    let mut environment = Environment::from_process();
+    let format =
+        environment.parsed("LOG_FORMAT", "plain or json", str::parse::<LogFormat>).unwrap_or_default();
+    let directives = environment.text("RUST_LOG", "info");
+    environment.finish()?;
+    let (control, _guard) =
+        log::init(&LogSettings { format, directives, ..LogSettings::default() }, io::stdout())?;
+    if let Err(error) = limits::raise_open_files() {
+        tracing::warn!("{error}");
+    }
+    ambit_app::control(run(arguments, control))?
+}
+
+async fn run(arguments: Run, log: LogControl) -> anyhow::Result<()> {
+    let mut shutdown = Shutdown::install()?;
+    let which = &arguments.which;
+    source::readable(&which.config)?;
+    let reporter = Reporter::new(&arguments.controller, &which.node)?;
+    let redirect = Redirect::new(which.rules.0, false)?;
+    zds_path::prepare(&arguments.zds)?;
+    let server = Server::bind(&arguments.zds, Permissions::default())?;
+
+    let readiness = Readiness::new();
+    let pending = Pendings {
+        configuration: Some(readiness.register("a valid configuration directory")),
+        zds: Some(readiness.register("the ZDS socket")),
+        pods: Some(readiness.register("every enrolled pod accepted by ztunnel, or explained")),
+    };
+    let metered = Metered::new("ambit-agent", env!("CARGO_PKG_VERSION"));
+    log.register(&metered);
+    let (rows, shown) = watch::channel(Arc::default());
+    let metrics = Metrics::register(&metered);
+    let (_admin_drain, admin_watch) = drain::channel();
+    if let Some(address) = arguments.admin.0 {
+        let listener = tcp_listener(address, &ListenOptions::default())?;
+        let routes = operators::routes(readiness, metered, shown, log);
+        tokio::spawn(admin::serve(listener, Arc::new(routes), admin_watch));
+    }
+    tracing::info!(
+        node = which.node.as_str(),
+        rules = %redirect.backend(),
+        zds = %arguments.zds.display(),
+        "agent started"
+    );
+
+    let (sourced, pods) = watch::channel(Sourced::default());
+    tokio::spawn(source::follow(which.config.clone(), which.node.clone(), sourced));
+    let means = Means {
+        source: pods,
+        redirect,
+        threads: Threads::start(THREADS)?,
+        registry: Registry::new(),
+        controller: reporter.map(tell_controller),
+        repair_interval: arguments.repair_interval,
+        rows,
+        metrics,
+        pending,
+    };
+    if means.controller.is_none() {
+        tracing::info!(
+            "no --controller: captured pods must carry the annotation ambient.istio.io/redirection: enabled"
+        );
+    }
+    let error = tokio::select! {
+        cause = shutdown.requested() => {
+            tracing::info!("stopped by {cause}: rules stay in place, so no pod is opened; `ambit-agent cleanup` removes them");
+            return Ok(());
+        }
+        error = reconcile::run(means, server) => error,
+    };
+    Err(error)
+}
+
+fn tell_controller(reporter: Reporter) -> ToController {
+    let (captured, list) = watch::channel(None);
+    let (last, told) = watch::channel(None);
+    tokio::spawn(reporter.run(list, last));
+    ToController { captured, told }
+}

@@ -1,0 +1,181 @@
+//! The directory of resources, watched: gives the node's pods whenever they change, and keeps the last good ones.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ambit_kubernetes::{Problem, read_directory, validate_set};
+use notify::{RecursiveMode, Watcher};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{NodeName, Pods, wanted};
+
+/// A change is read when nothing more has happened for this long ...
+const QUIET: Duration = Duration::from_millis(50);
+/// ... or since the first event for this long.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Looked at without any event, for file systems that tell nothing.
+const RESCAN: Duration = Duration::from_secs(5);
+/// Problems that are logged one by one.
+const MOST_PROBLEMS: usize = 20;
+
+/// Why the directory cannot be used at all.
+#[derive(Debug, thiserror::Error)]
+#[error("the directory --config {} cannot be read ({source}): create it, or name another", path.display())]
+pub(crate) struct SourceError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Fails when `directory` is not a directory that can be read.
+///
+/// # Errors
+/// [`SourceError`]
+pub(crate) fn readable(directory: &Path) -> Result<(), SourceError> {
+    fs::read_dir(directory).map(drop).map_err(|source| SourceError { path: directory.to_owned(), source })
+}
+
+/// The node's pods as they are in the directory now.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<Pods, Vec<Problem>> {
+    let resources = read_directory(directory)?;
+    let problems = validate_set(&resources.objects);
+    if problems.is_empty() { Ok(wanted(&resources.objects, node.as_str())) } else { Err(problems) }
+}
+
+/// What the source has to say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sourced {
+    /// The last good pods; `None` before the first.
+    pub(crate) pods: Option<std::sync::Arc<Pods>>,
+    /// How many problems the directory has now; the pods are older then.
+    pub(crate) problems: usize,
+}
+
+/// Follows the directory until the receiver is gone.
+pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sender<Sourced>) {
+    let woken = std::sync::Arc::new(Notify::new());
+    let _watcher = watcher(&directory, &woken);
+    let mut last = None;
+    let mut said = BTreeSet::new();
+    while !out.is_closed() {
+        let (at, name) = (directory.clone(), node.clone());
+        let before = last.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let now = Fingerprint::of(&at);
+            // A file that changes while it is read has another fingerprint next time.
+            (before.as_ref() != Some(&now)).then(|| (now, read(&at, &name)))
+        });
+        if let Ok(Some((fingerprint, outcome))) = looked.await {
+            last = Some(fingerprint);
+            publish(outcome, &mut said, &out);
+        }
+        tokio::select! {
+            () = woken.notified() => quiet(&woken).await,
+            () = sleep(RESCAN) => {}
+            () = out.closed() => {}
+        }
+    }
+}
+
+fn publish(outcome: Result<Pods, Vec<Problem>>, said: &mut BTreeSet<String>, out: &watch::Sender<Sourced>) {
+    match outcome {
+        Ok(pods) => {
+            if !said.is_empty() {
+                tracing::info!("the configuration is valid again");
+                said.clear();
+            }
+            out.send_modify(|sourced| {
+                sourced.problems = 0;
+                if sourced.pods.as_deref() != Some(&pods) {
+                    sourced.pods = Some(std::sync::Arc::new(pods));
+                }
+            });
+        }
+        Err(problems) => {
+            let lines: BTreeSet<String> = problems.iter().map(ToString::to_string).collect();
+            for line in lines.difference(said).take(MOST_PROBLEMS) {
+                tracing::error!("invalid configuration: {line}");
+            }
+            if lines != *said {
+                let kept = if out.borrow().pods.is_some() {
+                    "the last valid one stays in force"
+                } else {
+                    "nothing is captured before it is valid"
+                };
+                tracing::error!("the configuration has {} problem(s): {kept}", problems.len());
+            }
+            *said = lines;
+            out.send_modify(|sourced| sourced.problems = problems.len());
+        }
+    }
+}
+
+/// Until nothing has happened for a while.
+async fn quiet(woken: &Notify) {
+    let end = Instant::now() + PATIENCE;
+    while timeout_at(end.min(Instant::now() + QUIET), woken.notified()).await.is_ok() && Instant::now() < end
+    {
+    }
+}
+
+fn watcher(directory: &Path, woken: &std::sync::Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let woken = std::sync::Arc::clone(woken);
+    let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading the directory is an event as well, on some systems.
+        if !event.is_ok_and(|event| event.kind.is_access()) {
+            woken.notify_one();
+        }
+    })
+    .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::Recursive).map(|()| watcher));
+    watching
+        .inspect_err(|error| {
+            tracing::warn!(
+                "the directory {} cannot be watched ({error}): it is looked at every {RESCAN:?}",
+                directory.display()
+            );
+        })
+        .ok()
+}
+
+/// Tells whether files of a directory have changed without reading them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fingerprint(Vec<(PathBuf, u64, u64, i64, i64, i64, i64, u64)>);
+
+impl Fingerprint {
+    /// Never the same twice for a directory that cannot be read whole.
+    fn of(directory: &Path) -> Self {
+        let mut files = Vec::new();
+        Self::walk(directory, 16, &mut files);
+        files.sort();
+        Self(files)
+    }
+
+    fn walk(directory: &Path, depth: u8, files: &mut Vec<(PathBuf, u64, u64, i64, i64, i64, i64, u64)>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            // Links are followed: what they lead to counts.
+            let Ok(facts) = fs::metadata(&path) else { continue };
+            let times = (facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec());
+            files.push((
+                path.clone(),
+                facts.dev(),
+                facts.ino(),
+                times.0,
+                times.1,
+                times.2,
+                times.3,
+                facts.len(),
+            ));
+            if facts.is_dir() && depth > 0 {
+                Self::walk(&path, depth - 1, files);
+            }
+        }
+    }
+}
