@@ -1,0 +1,160 @@
+//! The mesh's root in the state directory, and the controller's own serving certificate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_identity::authority::{CreateError, LoadError, SignError};
+use ambit_identity::{Authority, Clock, Provider, ServingCertificate};
+use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
+
+use crate::state::{Access, StateDirectory, StateError};
+
+/// The root's private key, PEM, mode 0600.
+pub const KEY_FILE: &str = "root-key.pem";
+/// The root's certificate, PEM, for clients.
+pub const CERTIFICATE_FILE: &str = "root-cert.pem";
+
+/// How long a serving certificate is valid; renewed at half of it.
+pub const SERVING_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// How soon a renewal that failed is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Why there is no authority.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// Files.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// One of the two files is missing.
+    #[error(
+        "{} is there but {} is not: restore both from the same backup, or remove both to create a new root (every node then needs its root-cert.pem)",
+        present.display(), missing.display()
+    )]
+    Half {
+        /// The file that is there.
+        present: PathBuf,
+        /// The file that is not.
+        missing: PathBuf,
+    },
+    /// They cannot be used.
+    #[error("the root in {} cannot be used: {source}", path.display())]
+    Load {
+        /// The certificate file.
+        path: PathBuf,
+        /// What is wrong.
+        source: LoadError,
+    },
+    /// A new one cannot be made.
+    #[error(transparent)]
+    Create(#[from] CreateError),
+    /// No serving certificate.
+    #[error("the controller's serving certificate cannot be issued: {0}; correct --server-name")]
+    Serving(#[from] SignError),
+}
+
+/// Loads the root of the state directory; makes one when there is none.
+pub fn load_or_create(
+    state: &StateDirectory,
+    trust_domain: &str,
+    clock: &Clock,
+) -> Result<Authority, AuthorityError> {
+    let _lock = state.lock_keys()?;
+    let key = state.read(KEY_FILE, Access::Private)?.map(Zeroizing::new);
+    let certificate = state.read(CERTIFICATE_FILE, Access::Public)?;
+    let half = |present: &str, missing: &str| AuthorityError::Half {
+        present: state.file(present),
+        missing: state.file(missing),
+    };
+    match (key, certificate) {
+        (Some(key), Some(certificate)) => {
+            let key = Zeroizing::new(String::from_utf8_lossy(&key).into_owned());
+            let certificate = String::from_utf8_lossy(&certificate);
+            Authority::load(Provider::default(), &certificate, &key, clock.now())
+                .map_err(|source| AuthorityError::Load { path: state.file(CERTIFICATE_FILE), source })
+        }
+        (Some(_), None) => Err(half(KEY_FILE, CERTIFICATE_FILE)),
+        (None, Some(_)) => Err(half(CERTIFICATE_FILE, KEY_FILE)),
+        (None, None) => create(state, trust_domain, clock),
+    }
+}
+
+fn create(state: &StateDirectory, trust_domain: &str, clock: &Clock) -> Result<Authority, AuthorityError> {
+    let authority = Authority::create(Provider::default(), trust_domain, "Ambit", clock.now())?;
+    state.write(KEY_FILE, Access::Private, authority.private_key_pem().as_bytes())?;
+    state.write(CERTIFICATE_FILE, Access::Public, authority.certificate_pem().as_bytes())?;
+    let file = state.file(CERTIFICATE_FILE);
+    tracing::info!(file = %file.display(), "created a new root; nodes verify the controller by this file");
+    Ok(authority)
+}
+
+/// The names of the serving certificate: the addresses listened on (for a wildcard, all of this machine), `localhost`
+/// with its addresses, `istiod.istio-system.svc`, and those asked for.
+pub fn serving_names(listening: &[SocketAddr], asked: &[String]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "istiod.istio-system.svc".to_owned()];
+    names.extend(["127.0.0.1", "::1"].map(str::to_owned));
+    for address in listening {
+        match address.ip() {
+            ip if ip.is_unspecified() => names.extend(local_addresses().iter().map(IpAddr::to_string)),
+            ip => names.push(ip.to_string()),
+        }
+    }
+    names.extend(asked.iter().cloned());
+    let mut seen = std::collections::HashSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn local_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = nix::ifaddrs::getifaddrs() else { return Vec::new() };
+    let address = |interface: nix::ifaddrs::InterfaceAddress| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    interfaces.filter_map(address).collect()
+}
+
+/// The serving certificate in use.
+#[derive(Debug)]
+pub struct Serving {
+    authority: Arc<Authority>,
+    names: Vec<String>,
+    clock: Clock,
+    current: ArcSwap<ServingCertificate>,
+}
+
+impl Serving {
+    /// Issues the first certificate.
+    pub fn new(authority: Arc<Authority>, names: Vec<String>, clock: Clock) -> Result<Self, SignError> {
+        let first = ServingCertificate::issue(&authority, &names, SERVING_LIFETIME, clock.now())?;
+        Ok(Self { authority, names, clock, current: ArcSwap::from_pointee(first) })
+    }
+
+    /// The certificate for the next handshake.
+    pub fn current(&self) -> Arc<ServingCertificate> {
+        self.current.load_full()
+    }
+
+    /// Renews for ever: at half of the lifetime, and each minute after a failure. The wall clock decides, looked at
+    /// each minute, so that a machine that slept is not late.
+    pub async fn renew(&self) {
+        loop {
+            tokio::time::sleep(RETRY).await;
+            let now = self.clock.now();
+            let left = self.current().not_after().duration_since(now).unwrap_or_default();
+            if left > SERVING_LIFETIME / 2 {
+                continue;
+            }
+            match ServingCertificate::issue(&self.authority, &self.names, SERVING_LIFETIME, now) {
+                Ok(certificate) => self.current.store(Arc::new(certificate)),
+                Err(error) => {
+                    tracing::error!(%error, "the serving certificate was not renewed; trying again")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The command line: what it accepts, and what each command does.
+
+mod arguments;
+mod serve;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::check;
+use arguments::{Arguments, CheckArguments, Command};
+
+/// Runs the command of this process. Exit codes: 0 done, 1 failed with one line on standard error, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Some(Command::Token(token)) => token::run(&token),
+        Some(Command::Check(check)) => validate(&check),
+        None => serve::run(arguments.serve),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn validate(arguments: &CheckArguments) -> Outcome {
+    crate::source::Source::open(&arguments.config)?;
+    match check::read(&arguments.config) {
+        Ok(configuration) => {
+            for warning in &configuration.warnings {
+                say(&format!("warning: {warning}"));
+            }
+            let mesh = crate::MeshSettings::default();
+            let index = crate::index::build(&configuration.objects, &Default::default(), &mesh);
+            for note in &index.notes {
+                say(&format!("warning: {note}"));
+            }
+            say(&format!(
+                "valid: {} objects, {} workloads, {} services, {} policies",
+                configuration.objects.len(),
+                index.workloads.len(),
+                index.services.len(),
+                index.policies.len(),
+            ));
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            for problem in &problems {
+                complain(&problem.to_string());
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// A line of result.
+fn say(line: &str) {
+    use std::io::Write;
+    // A reader that went away has read enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line of trouble.
+fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,30 @@
+//! `controller token`: works beside a running controller, and before there ever was one.
+
+use std::process::ExitCode;
+
+use ambit_identity::Clock;
+
+use super::arguments::TokenArguments;
+use super::{Outcome, say};
+use crate::state::{Access, StateDirectory, write_whole};
+use crate::tokens::Tokens;
+
+/// A token file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the token file {} cannot be written: {source}; name another with --out", path.display())]
+struct OutError {
+    path: std::path::PathBuf,
+    source: std::io::Error,
+}
+
+pub(super) fn run(arguments: &TokenArguments) -> Outcome {
+    let state = StateDirectory::open(&arguments.state)?;
+    let tokens = Tokens::load_or_create(&state)?;
+    let token = tokens.mint(&arguments.node, arguments.lifetime, Clock::system().now());
+    match &arguments.out {
+        None => say(&token),
+        Some(path) => write_whole(path, Access::Private, format!("{}\n", *token).as_bytes())
+            .map_err(|source| OutError { path: path.clone(), source })?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,129 @@
+//! AuthorizationPolicies at layer 4.
+//!
+//! What only a waypoint could see makes an ALLOW rule never match and is left out of a DENY rule, whose rest still
+//! denies: both are stricter than what was written. A DENY rule of which nothing is left denies nothing.
+
+use ambit_kubernetes::{Action as Written, AuthorizationPolicy, Pod, Rule as WrittenRule};
+use ambit_model::policy::{Action, Clause, Match, Rule, Scope};
+use ambit_model::{Policy, Text};
+
+use super::matches::{self, Part};
+use super::objects::Objects;
+
+pub(super) fn policies(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<Policy> {
+    objects.authorization.iter().filter_map(|policy| one(policy, objects, notes)).collect()
+}
+
+/// The keys of the policies whose selectors pick the pod, from its own namespace and the root namespace.
+pub(super) fn selecting<'a>(pod: &'a Pod, objects: &'a Objects<'_>) -> impl Iterator<Item = Text> + 'a {
+    let root = objects.mesh.root_namespace.as_str();
+    objects.authorization.iter().filter_map(move |policy| {
+        let namespace = policy.metadata.namespace.as_str();
+        action(policy)?;
+        let here = namespace == root || namespace == pod.metadata.namespace;
+        let selector = policy.spec.selector.as_ref()?;
+        (here && selector.matches(&pod.metadata.labels)).then(|| key(policy))
+    })
+}
+
+fn key(policy: &AuthorizationPolicy) -> Text {
+    format!("{}/{}", policy.metadata.namespace, policy.metadata.name).into()
+}
+
+/// What a policy does here; `None` for one that is not for a node proxy.
+fn action(policy: &AuthorizationPolicy) -> Option<Action> {
+    if policy.spec.targets().next().is_some() {
+        return None;
+    }
+    match policy.spec.action {
+        Written::Allow => Some(Action::Allow),
+        Written::Deny => Some(Action::Deny),
+        Written::Audit | Written::Custom => None,
+    }
+}
+
+fn one(policy: &AuthorizationPolicy, objects: &Objects<'_>, notes: &mut Vec<String>) -> Option<Policy> {
+    let key = key(policy);
+    let mut note = |text: &str| notes.push(format!("AuthorizationPolicy {key}: {text}"));
+    let Some(action) = action(policy) else {
+        note(match policy.spec.action {
+            Written::Audit => "AUDIT has no effect here: nothing keeps an audit log",
+            Written::Custom => "CUSTOM has no effect here: nothing asks an external authorizer",
+            _ => "it has no effect here: it is for a waypoint or gateway",
+        });
+        return None;
+    };
+    let namespace = policy.metadata.namespace.as_str();
+    let scope = match &policy.spec.selector {
+        Some(_) => Scope::WorkloadSelector,
+        None if namespace == objects.mesh.root_namespace => Scope::Global,
+        None => Scope::Namespace,
+    };
+    let mut rules = Vec::new();
+    for (at, written) in policy.spec.rules.iter().enumerate() {
+        match rule(written, action, namespace) {
+            Translated::Whole(rule) => rules.push(rule),
+            Translated::Narrowed(rule) => {
+                note(&format!("rules[{at}] denies more than it says: its layer-7 fields need a waypoint"));
+                rules.push(rule);
+            }
+            Translated::Nothing(rule) => {
+                note(&format!("rules[{at}] denies nothing here: all of its fields need a waypoint"));
+                rules.push(rule);
+            }
+            Translated::NeverAllows => {
+                note(&format!("rules[{at}] allows nothing here: its layer-7 fields need a waypoint"));
+            }
+        }
+    }
+    Some(Policy {
+        key: key.clone(),
+        namespace: namespace.into(),
+        scope,
+        action,
+        rules,
+        dry_run: policy.is_dry_run(),
+        unusable: None,
+    })
+}
+
+/// What became of a rule.
+enum Translated {
+    /// It does what it says.
+    Whole(Rule),
+    /// A DENY that lost conditions.
+    Narrowed(Rule),
+    /// A DENY of which nothing is left.
+    Nothing(Rule),
+    /// An ALLOW that cannot be decided.
+    NeverAllows,
+}
+
+fn rule(written: &WrittenRule, action: Action, namespace: &str) -> Translated {
+    let to: Vec<Part> = written.to.iter().map(|to| matches::operation(&to.operation)).collect();
+    let from: Vec<Part> = written.from.iter().map(|from| matches::source(&from.source, namespace)).collect();
+    let when = written.when.iter().map(|condition| vec![matches::condition(condition)]);
+    let clauses: Vec<Vec<Part>> =
+        [to, from].into_iter().chain(when).filter(|parts| !parts.is_empty()).collect();
+    let layer_7 = clauses.iter().flatten().any(|part| part.layer_7);
+    if layer_7 && action == Action::Allow {
+        return Translated::NeverAllows;
+    }
+    let undecodable = clauses.iter().flatten().find_map(|part| part.unreadable.clone());
+    let emptied = |parts: &Vec<Part>| parts.iter().all(|part| part.layer_7 && part.matches.is_empty());
+    let kept: Vec<Clause> =
+        clauses.iter().filter(|parts| !emptied(parts)).map(|parts| clause(parts)).collect();
+    match (layer_7, kept.is_empty()) {
+        // Without any clause a rule always matches; with a clause of an empty match it never does.
+        (true, true) => {
+            let never = Clause { matches: vec![Match::default()] };
+            Translated::Nothing(Rule { clauses: vec![never], undecodable })
+        }
+        (true, false) => Translated::Narrowed(Rule { clauses: kept, undecodable }),
+        (false, _) => Translated::Whole(Rule { clauses: kept, undecodable }),
+    }
+}
+
+fn clause(parts: &[Part]) -> Clause {
+    Clause { matches: parts.iter().map(|part| part.matches.clone()).collect() }
+}

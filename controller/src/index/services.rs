@@ -1,0 +1,35 @@
+//! Services: names, virtual addresses, ports and how endpoints are chosen.
+
+use ambit_kubernetes::IpFamily;
+use ambit_kubernetes::Service as Object;
+use ambit_model::service::{IpFamilies, ServiceAddress};
+use ambit_model::{NetworkAddress, Service};
+
+use super::balancing::balancing;
+use super::objects::Objects;
+use super::ports::service_ports;
+
+pub(super) fn services(objects: &Objects<'_>) -> Vec<Service> {
+    objects.services().map(|service| one(service, objects)).collect()
+}
+
+/// A headless Service has no addresses: its workloads are matched by their own.
+fn one(object: &Object, objects: &Objects<'_>) -> Service {
+    let mut service = Service::new(&object.metadata.name, objects.service_key(object));
+    let address = |ip| ServiceAddress::Ip(NetworkAddress::new(objects.network().clone(), ip));
+    service.addresses = object.addresses().into_iter().map(address).collect();
+    service.ports = service_ports(object);
+    service.load_balancing = balancing(object, objects.namespace(&object.metadata.namespace));
+    service.ip_families = families(&object.spec.ip_families);
+    service.canonical = true;
+    service
+}
+
+fn families(list: &[IpFamily]) -> IpFamilies {
+    match (list.contains(&IpFamily::IPv4), list.contains(&IpFamily::IPv6)) {
+        (false, false) => IpFamilies::Automatic,
+        (true, false) => IpFamilies::V4,
+        (false, true) => IpFamilies::V6,
+        (true, true) => IpFamilies::Dual,
+    }
+}
