@@ -38,7 +38,7 @@ pub struct Connection {
 /// Sets up HTTP/2 over `io` and waits for the peer's SETTINGS.
 ///
 /// With TLS 1.3 below, a peer refuses our certificate only after our handshake is done, which shows at the first read:
-/// here, as [`H2Error::TlsRefused`]. `io` reports errors of TLS as [`std::io::ErrorKind::InvalidData`].
+/// here, as [`H2Error::TlsRefused`]. `io` reports the alert as [`std::io::ErrorKind::InvalidData`], as rustls words it.
 ///
 /// # Errors
 /// The connection cannot be used; see [`H2Error`].

@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ambit_hbone::client::connect;
-use ambit_hbone::{Baggage, ClientSettings, H2Error, OpenError};
+use ambit_hbone::{Baggage, ClientSettings, H2Error, OpenError, ServerSettings};
 use http::StatusCode;
 use raw::{ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, frame, goaway, settings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
@@ -298,4 +298,22 @@ async fn the_peers_goaway_is_answered_by_an_end() {
     assert!(client.connection.is_closed());
     let frames = raw.rest().await;
     assert!(frames.iter().any(|frame| frame.kind == GOAWAY), "{frames:?}");
+}
+
+#[tokio::test]
+async fn a_tunnel_runs_in_a_stream_of_another() {
+    // Double HBONE: a gateway carries the outer stream, whose bytes are a tunnel of their own.
+    let (outer, _gateway) = tunnel::tunnel(|incoming| async move {
+        let stream = incoming.accept(None).unwrap();
+        let (_drain, watch) = ambit_transport::drain::channel();
+        let _ = ambit_hbone::serve(stream, &ServerSettings::default(), watch, echo).await;
+    })
+    .await;
+    let (stream, _) = outer.connection.open(request()).await.unwrap();
+    let (inner, driver) = connect(stream, &ClientSettings::default()).await.unwrap();
+    let driving = tokio::spawn(driver);
+    let (stream, _) = inner.open(request()).await.unwrap();
+    assert_eq!(exchange(stream, &[7; 300_000][..200_000]).await.len(), 200_000);
+    drop(inner);
+    driving.await.unwrap().unwrap();
 }

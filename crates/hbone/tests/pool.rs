@@ -461,3 +461,12 @@ fn the_pool_and_what_it_gives_may_move_between_threads() {
     let (pool, key) = (Net::new().pool(), key("a"));
     future_is_send(pool.open(&key, request()));
 }
+
+#[test]
+fn what_each_carried_connection_costs_stays_small() {
+    let (pool, key) = (Net::new().pool(), key("a"));
+    let opening = size_of_val(&pool.open(&key, request()));
+    assert!(opening <= 1200, "opening a stream takes {opening} bytes");
+    let stream = size_of::<Stream>();
+    assert!(stream <= 128, "a stream takes {stream} bytes");
+}

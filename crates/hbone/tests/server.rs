@@ -20,7 +20,7 @@ use raw::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tunnel::{Server, echo, exchange, request, server};
 
 /// The server's default behaviour behind a client spoken by hand; the flow echoes and counts what it got.
@@ -376,6 +376,20 @@ async fn r4_a_header_list_that_swells_in_decoding_is_refused() {
 #[tokio::test]
 async fn r5_empty_data_without_end_is_cut() {
     cut_after(1_000_000, |_| frame(DATA, 0, 1, b"")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r6_floods_that_must_be_answered_stop_when_the_answers_are_not_read() {
+    for flood in [frame(PING, 0, 0, b"flooding"), settings(&[(3, 100)])] {
+        let (mut raw, _server, _asked) = opened().await;
+        let mut sent = 0;
+        // In paused time, blocked for so long is blocked for good.
+        while let Ok(written) = timeout(Duration::from_secs(20), raw.io.write_all(&flood)).await {
+            written.unwrap();
+            sent += flood.len();
+            assert!(sent < 1 << 20, "the server takes without end");
+        }
+    }
 }
 
 #[tokio::test]

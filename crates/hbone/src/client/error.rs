@@ -10,7 +10,7 @@ use crate::pool::ConnectError;
 /// A connection that cannot be used as a tunnel. Cheap to clone: everyone who waited for it is told the same.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum H2Error {
-    /// The peer refused us in TLS, after our side of the handshake was done: it does not accept our certificate, or we not its data.
+    /// The peer refused us in TLS, after our side of the handshake was done: it does not accept our certificate.
     #[error("the peer refused our certificate ({0}): check its trust bundle and trust domain against ours")]
     TlsRefused(Arc<io::Error>),
     /// No SETTINGS in time.
@@ -41,12 +41,17 @@ impl H2Error {
             return Self::Protocol(error.to_string().into());
         }
         match error.into_io() {
-            Some(error) if error.kind() == io::ErrorKind::InvalidData => Self::TlsRefused(Arc::new(error)),
+            Some(error) if is_alert(&error) => Self::TlsRefused(Arc::new(error)),
             Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
             Some(error) => Self::Io(Arc::new(error)),
             None => Self::Closed,
         }
     }
+}
+
+/// Whether the peer ended TLS by an alert. The library below keeps of an error only its kind and its text.
+fn is_alert(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("received fatal alert")
 }
 
 /// A stream that could not be opened. No byte of the carried connection has been sent in any of these cases.

@@ -93,7 +93,7 @@ impl fmt::Debug for Key {
 
 /// Makes the connections below a pool's tunnels: TCP from inside the pod, and mutual TLS.
 pub trait Connector: Send + Sync + 'static {
-    /// The byte stream; its errors of TLS are [`std::io::ErrorKind::InvalidData`].
+    /// The byte stream; see [`crate::client::connect`] about its errors.
     type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Connects to the key's destination as its source, with the certificate valid now, and checks that the peer is
