@@ -23,9 +23,15 @@ pub struct Arguments {
     /// What else than to run.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Without a command: run.
+    /// Which pods to run for, without a command.
     #[command(flatten)]
-    pub run: Option<Run>,
+    pub which: Option<Which>,
+    /// The controller to report to.
+    #[command(flatten)]
+    pub controller: Controller,
+    /// How to run.
+    #[command(flatten)]
+    pub run: Run,
 }
 
 /// What can be done beside running.
@@ -72,15 +78,9 @@ pub struct Controller {
 /// How the agent runs.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Which pods.
-    #[command(flatten)]
-    pub which: Which,
     /// The socket at which ztunnel asks for pods.
     #[arg(long, value_name = "PATH", default_value = "/var/run/ztunnel/ztunnel.sock")]
     pub zds: PathBuf,
-    /// The controller.
-    #[command(flatten)]
-    pub controller: Controller,
     /// How often each pod's rules are verified, and repaired when something is missing.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = interval)]
     pub repair_interval: Duration,
@@ -172,11 +172,11 @@ mod tests {
 
     #[test]
     fn runs_with_defaults() {
-        let run = parse("ambit-agent --config /c --node n").unwrap().run.unwrap();
-        assert_eq!(run.which.rules, RulesChoice(None));
-        assert_eq!(run.repair_interval, Duration::from_secs(5));
-        assert_eq!(run.admin.0.unwrap().port(), 15024);
-        assert!(run.controller.controller.is_none());
+        let arguments = parse("ambit-agent --config /c --node n").unwrap();
+        assert_eq!(arguments.which.unwrap().rules, RulesChoice(None));
+        assert_eq!(arguments.run.repair_interval, Duration::from_secs(5));
+        assert_eq!(arguments.run.admin.0.unwrap().port(), 15024);
+        assert!(arguments.controller.controller.is_none());
     }
 
     #[test]

@@ -12,7 +12,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // Not through the log, which may be what failed; a closed standard error leaves nobody to tell.
-            let _ = writeln!(std::io::stderr(), "ambit-agent: {error:#}");
+            let _ = writeln!(std::io::stderr(), "ambit-agent: {error}");
             ExitCode::FAILURE
         }
     }
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut output = std::io::stdout().lock();
-    match (arguments.command, arguments.run) {
+    match (arguments.command, arguments.which) {
         (Some(Command::Cleanup(arguments)), _) => {
             let clean = cleanup::cleanup(&arguments, &mut output)?;
             Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -29,9 +29,9 @@ fn start(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let good = check::check(&arguments, &mut output)?;
             Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
-        (None, Some(run)) => {
+        (None, Some(which)) => {
             drop(output);
-            process::start(run)?;
+            process::start(which, arguments.controller, arguments.run)?;
             Ok(ExitCode::SUCCESS)
         }
         (None, None) => anyhow::bail!("--config and --node are needed; see --help"),

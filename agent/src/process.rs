@@ -12,7 +12,7 @@ use ambit_zds::registry::Registry;
 use ambit_zds::server::{Permissions, Server};
 use tokio::sync::watch;
 
-use crate::arguments::Run;
+use crate::arguments::{Controller, Run, Which};
 use crate::controller::Reporter;
 use crate::operators::{self, Metrics};
 use crate::reconcile::{self, Means, Pendings, ToController};
@@ -28,7 +28,7 @@ const THREADS: usize = 4;
 ///
 /// # Errors
 /// A part cannot start; one line that says what to do.
-pub fn start(arguments: Run) -> anyhow::Result<()> {
+pub fn start(which: Which, controller: Controller, run: Run) -> anyhow::Result<()> {
     let mut environment = Environment::from_process();
     let format =
         environment.parsed("LOG_FORMAT", "plain or json", str::parse::<LogFormat>).unwrap_or_default();
@@ -39,17 +39,16 @@ pub fn start(arguments: Run) -> anyhow::Result<()> {
     if let Err(error) = limits::raise_open_files() {
         tracing::warn!("{error}");
     }
-    ambit_app::control(run(arguments, control))?
+    ambit_app::control(serve(&which, &controller, &run, control))?
 }
 
-async fn run(arguments: Run, log: LogControl) -> anyhow::Result<()> {
+async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogControl) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::install()?;
-    let which = &arguments.which;
     source::readable(&which.config)?;
-    let reporter = Reporter::new(&arguments.controller, &which.node)?;
+    let reporter = Reporter::new(controller, &which.node)?;
     let redirect = Redirect::new(which.rules.0, false)?;
-    zds_path::prepare(&arguments.zds)?;
-    let server = Server::bind(&arguments.zds, Permissions::default())?;
+    zds_path::prepare(&run.zds)?;
+    let server = Server::bind(&run.zds, Permissions::default())?;
 
     let readiness = Readiness::new();
     let pending = Pendings {
@@ -62,7 +61,7 @@ async fn run(arguments: Run, log: LogControl) -> anyhow::Result<()> {
     let (rows, shown) = watch::channel(Arc::default());
     let metrics = Metrics::register(&metered);
     let (_admin_drain, admin_watch) = drain::channel();
-    if let Some(address) = arguments.admin.0 {
+    if let Some(address) = run.admin.0 {
         let listener = tcp_listener(address, &ListenOptions::default())?;
         let routes = operators::routes(readiness, metered, shown, log);
         tokio::spawn(admin::serve(listener, Arc::new(routes), admin_watch));
@@ -70,7 +69,7 @@ async fn run(arguments: Run, log: LogControl) -> anyhow::Result<()> {
     tracing::info!(
         node = which.node.as_str(),
         rules = %redirect.backend(),
-        zds = %arguments.zds.display(),
+        zds = %run.zds.display(),
         "agent started"
     );
 
@@ -82,7 +81,7 @@ async fn run(arguments: Run, log: LogControl) -> anyhow::Result<()> {
         threads: Threads::start(THREADS)?,
         registry: Registry::new(),
         controller: reporter.map(tell_controller),
-        repair_interval: arguments.repair_interval,
+        repair_interval: run.repair_interval,
         rows,
         metrics,
         pending,
