@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_app::{Readiness, Shutdown, Workers, admin};
 use ambit_identity::certificates::CertificatesSettings;
-use ambit_identity::{AuthorityClient, Certificates, ControlChannel, ControlSettings, RootCa};
+use ambit_identity::{AuthorityClient, Certificates, ControlChannel, ControlSettings};
 use ambit_telemetry::log::LogControl;
 use ambit_telemetry::metrics::{Registry, TerminationReason, WorkloadManagerMetrics, XdsMetrics};
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
@@ -21,7 +21,7 @@ use crate::certificate_metrics::CertificateMetrics;
 use crate::configuration::configuration;
 use crate::network::Namespaces;
 use crate::pods::Pods;
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, buffers};
 use crate::settings::{Endpoint, Settings};
 
 /// Runs ztunnel on the control thread until it has drained.
@@ -108,10 +108,12 @@ fn start_proxies(
     traffic: &Traffic,
     workers: &Workers,
 ) -> Vec<Arc<Proxy>> {
+    let buffers = buffers(settings);
     let proxy = |index: usize| {
         let proxy = Arc::new(Proxy::new(
             Arc::new(Namespaces),
             settings.clone(),
+            buffers.clone(),
             configuration.clone(),
             certificates.clone(),
             traffic.worker(),
@@ -147,7 +149,7 @@ fn spawn(listener: std::net::TcpListener, routes: ambit_app::Routes, watch: &Wat
 }
 
 fn channel(settings: &Settings, endpoint: &Endpoint) -> anyhow::Result<ControlChannel> {
-    let mut control = ControlSettings::new(&endpoint.address, RootCa::File(endpoint.roots.clone()));
+    let mut control = ControlSettings::new(&endpoint.address, endpoint.roots.clone());
     control.verify_name = endpoint.verify_name.clone();
     control.token = Some(settings.token.clone());
     control.cluster_id = Some(settings.cluster.clone());
@@ -163,8 +165,7 @@ fn origin(settings: &Settings) -> anyhow::Result<http::Uri> {
 /// The node id and metadata that Istio's control plane expects of a ztunnel.
 fn node(settings: &Settings) -> Node {
     let Settings { pod_name, pod_namespace, instance_ip, node, .. } = settings;
-    let mut metadata = serde_json::Map::new();
-    metadata.extend(settings.metadata.iter().map(|(name, value)| (name.clone(), json!(value))));
+    let mut metadata = settings.metadata.clone();
     metadata.insert("NAME".into(), json!(pod_name));
     metadata.insert("NAMESPACE".into(), json!(pod_namespace));
     metadata.insert("INSTANCE_IPS".into(), json!(instance_ip));

@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use ambit_app::settings::{Environment, Problem, SettingsError};
 use ambit_app::{runtime, worker_threads};
+use ambit_identity::RootCa;
 use ambit_model::traffic::ports;
+use serde_json::{Map, Value};
 
 /// Where certificates and configuration come from, and how it is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `https://HOST:PORT`.
     pub address: String,
-    /// File with the root certificates that its certificate must chain to.
-    pub roots: PathBuf,
+    /// The root certificates that its certificate must chain to.
+    pub roots: RootCa,
     /// Name to verify instead of the host of the address.
     pub verify_name: Option<String>,
     /// Further headers of each request.
@@ -42,8 +44,8 @@ pub struct Settings {
     pub pod_namespace: String,
     /// This proxy's own address, for the node id (`INSTANCE_IP`).
     pub instance_ip: String,
-    /// Metadata of the node id (`ISTIO_META_*`).
-    pub metadata: BTreeMap<String, String>,
+    /// Metadata of the node id (`ISTIO_META_*`, `ISTIO_METAJSON_*`).
+    pub metadata: Map<String, Value>,
     /// The cluster (`ISTIO_META_CLUSTER_ID`, `CLUSTER_ID`).
     pub cluster: String,
     /// The agent's socket (`INPOD_UDS`).
@@ -109,7 +111,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
     refuse_absent_parts(env);
     let in_cluster = env.optional_text("KUBERNETES_SERVICE_HOST").is_some();
     let controller = if in_cluster { CLUSTER_CONTROLLER } else { DEFAULT_CONTROLLER };
-    let metadata = env.prefixed("ISTIO_META_");
+    let metadata = metadata(env);
     let cluster = env.text("CLUSTER_ID", "Kubernetes");
     let stream_window = env.number("HTTP2_STREAM_WINDOW_SIZE", MIB / 4, 65_535..=i32::MAX as u32);
     let connection_window = env.number("HTTP2_CONNECTION_WINDOW_SIZE", 2 * MIB, 65_535..=i32::MAX as u32);
@@ -127,7 +129,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         pod_name: env.text("POD_NAME", "ztunnel"),
         pod_namespace: env.text("POD_NAMESPACE", "istio-system"),
         instance_ip: env.text("INSTANCE_IP", "1.1.1.1"),
-        cluster: metadata.get("CLUSTER_ID").cloned().unwrap_or(cluster),
+        cluster: metadata.get("CLUSTER_ID").and_then(Value::as_str).map_or(cluster, str::to_owned),
         metadata,
         agent_socket: env.path("INPOD_UDS", DEFAULT_AGENT_SOCKET),
         workers: workers(env),
@@ -167,10 +169,37 @@ fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
     });
     Endpoint {
         address: address.unwrap_or_else(|| default.to_owned()),
-        roots: env.path(&format!("{prefix}_ROOT_CA"), DEFAULT_ROOTS),
+        roots: roots(env.text(&format!("{prefix}_ROOT_CA"), DEFAULT_ROOTS)),
         verify_name: env.optional_text(&format!("ALT_{prefix}_HOSTNAME")),
         headers: env.prefixed(&format!("{prefix}_HEADER_")),
     }
+}
+
+/// Istio's three forms: a file, PEM text, or the word `SYSTEM`.
+fn roots(value: String) -> RootCa {
+    match value.as_str() {
+        "SYSTEM" => RootCa::System,
+        text if text.contains("-----BEGIN CERTIFICATE-----") => RootCa::Pem(value),
+        _ => RootCa::File(value.into()),
+    }
+}
+
+/// `ISTIO_META_*` as text and `ISTIO_METAJSON_*` as JSON, without their prefixes.
+fn metadata(env: &mut Environment) -> Map<String, Value> {
+    let texts = env.prefixed("ISTIO_META_").into_iter();
+    let mut metadata: Map<String, Value> = texts.map(|(name, text)| (name, Value::String(text))).collect();
+    for (name, text) in env.prefixed("ISTIO_METAJSON_") {
+        match serde_json::from_str(&text) {
+            Ok(value) => {
+                metadata.insert(name, value);
+            }
+            Err(error) => {
+                let name = format!("ISTIO_METAJSON_{name}");
+                env.problem(Problem::new(&name, Some(&text), "JSON", &error.to_string()));
+            }
+        }
+    }
+    metadata
 }
 
 fn workers(env: &mut Environment) -> usize {
@@ -256,6 +285,26 @@ mod tests {
         assert_eq!(settings.xds.address, "https://istiod.istio-system.svc:15012");
         let error = read(&[("NODE_NAME", "n1"), ("CA_ADDRESS", "grpc://istiod:15012")]).unwrap_err();
         assert!(error.to_string().contains("CA_ADDRESS"), "{error}");
+    }
+
+    #[test]
+    fn roots_come_in_istios_three_forms() {
+        let of = |value: &str| read(&[("NODE_NAME", "n1"), ("XDS_ROOT_CA", value)]).unwrap().xds.roots;
+        assert_eq!(of("SYSTEM"), RootCa::System);
+        assert_eq!(of("/etc/root.pem"), RootCa::File("/etc/root.pem".into()));
+        assert_eq!(of(""), RootCa::File(DEFAULT_ROOTS.into()));
+        let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(of(pem), RootCa::Pem(pem.into()));
+    }
+
+    #[test]
+    fn metadata_is_text_or_json() {
+        let labels = ("ISTIO_METAJSON_LABELS", r#"{"app":"ztunnel"}"#);
+        let settings = read(&[("NODE_NAME", "n1"), ("ISTIO_META_MESH_ID", "m1"), labels]).unwrap();
+        assert_eq!(settings.metadata["MESH_ID"], "m1");
+        assert_eq!(settings.metadata["LABELS"]["app"], "ztunnel");
+        let error = read(&[("NODE_NAME", "n1"), ("ISTIO_METAJSON_LABELS", "{")]).unwrap_err();
+        assert!(error.to_string().contains("ISTIO_METAJSON_LABELS"), "{error}");
     }
 
     #[test]
