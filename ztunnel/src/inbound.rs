@@ -112,7 +112,7 @@ async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
 
 async fn carry<N: Network>(
     tunnel: &Tunnel<N>,
-    incoming: Incoming,
+    mut incoming: Incoming,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
     let Tunnel { proxy, pod, ends: Ends { peer, destination: arrived }, identity, drain, .. } = tunnel;
@@ -154,7 +154,14 @@ async fn carry<N: Network>(
         }
     };
     let options = proxy.application_options(peer.ip(), target.address);
-    let application = match proxy.network.dial(pod, &options, target.address).await {
+    let dialled = tokio::select! {
+        dialled = proxy.network.dial(pod, &options, target.address) => dialled,
+        () = incoming.canceled() => {
+            let text = "the client gave up before the application had accepted";
+            return Err(Failure::new(ResponseFlag::None, text).with_severity(Severity::Information));
+        }
+    };
+    let application = match dialled {
         Ok(application) => application,
         Err(error) => {
             let status = StatusCode::SERVICE_UNAVAILABLE;

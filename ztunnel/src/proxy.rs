@@ -56,20 +56,15 @@ pub struct Proxy<N: Network = Namespaces> {
 pub type Pods = Arc<Mutex<HashMap<Text, Arc<Pod>>>>;
 
 impl<N: Network> Proxy<N> {
-    /// A worker without pods.
+    /// A worker without pods. `buffers` are one value for all workers: clones share one budget of memory.
     pub fn new(
         network: Arc<N>,
         settings: Arc<Settings>,
+        buffers: Buffers,
         configuration: Configuration,
         certificates: Certificates,
         traffic: traffic::Worker,
     ) -> Self {
-        let buffers = Buffers {
-            stream_window: settings.stream_window,
-            connection_window: settings.connection_window,
-            max_frame: settings.frame,
-            ..Buffers::default()
-        };
         let client = ClientSettings {
             buffers: buffers.clone(),
             max_streams: settings.tunnel_streams as usize,
@@ -117,6 +112,16 @@ impl<N: Network> Proxy<N> {
             Some(certificate) => Ok(certificate),
             None => self.certificates.certificate(identity).await,
         }
+    }
+}
+
+/// The windows and buffers that the settings ask for, with one budget for the whole node.
+pub fn buffers(settings: &Settings) -> Buffers {
+    Buffers {
+        stream_window: settings.stream_window,
+        connection_window: settings.connection_window,
+        max_frame: settings.frame,
+        ..Buffers::default()
     }
 }
 

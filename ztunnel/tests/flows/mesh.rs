@@ -24,7 +24,7 @@ use ambit_ztunnel::network::{Ends, Network};
 use ambit_ztunnel::outbound::outbound;
 use ambit_ztunnel::plaintext::plaintext;
 use ambit_ztunnel::pod::{Pod, PodSocketError};
-use ambit_ztunnel::proxy::Proxy;
+use ambit_ztunnel::proxy::{Proxy, buffers};
 use ambit_ztunnel::settings::settings;
 use parking_lot::Mutex;
 use tokio::io::DuplexStream;
@@ -122,7 +122,8 @@ impl Mesh {
         let network = Arc::new(Pipes::default());
         let proxy = Arc::new(Proxy::new(
             network.clone(),
-            settings,
+            settings.clone(),
+            buffers(&settings),
             configuration.clone(),
             certificates,
             traffic.worker(),
