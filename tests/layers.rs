@@ -75,7 +75,10 @@ fn dependencies_point_down() {
         for dependency in &manifest.dependencies {
             if let Some(below) = levels.get(dependency.as_str()) {
                 let (name, message) = (&manifest.name, "dependencies point down only");
-                assert!(below < level, "{name} (level {level}) depends on {dependency} (level {below}): {message}");
+                assert!(
+                    below < level,
+                    "{name} (level {level}) depends on {dependency} (level {below}): {message}"
+                );
             }
         }
     }
@@ -87,7 +90,10 @@ fn what_few_may_see_is_seen_by_few() {
         for (dependency, allowed) in ONLY {
             let uses = manifest.dependencies.iter().any(|name| name == dependency);
             let name = manifest.name.as_str();
-            assert!(!uses || allowed.contains(&name), "{name} may not depend on {dependency}: see ARCHITECTURE.md");
+            assert!(
+                !uses || allowed.contains(&name),
+                "{name} may not depend on {dependency}: see ARCHITECTURE.md"
+            );
         }
     }
 }

@@ -1,0 +1,80 @@
+//! The least HTTP/1.1 that the tests need, over blocking sockets.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use ambit_netns::Namespace;
+
+/// Longest wait for a connection and for each read.
+pub const PATIENCE: Duration = Duration::from_secs(25);
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Status.
+    pub status: u16,
+    /// Body.
+    pub body: String,
+}
+
+/// Connects from inside a namespace.
+pub fn connect(from: &Namespace, to: SocketAddr) -> io::Result<TcpStream> {
+    let stream = from.run(|| TcpStream::connect_timeout(&to, PATIENCE)).unwrap()?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// One request on a connection of its own.
+pub fn get(from: &Namespace, to: SocketAddr, path: &str) -> io::Result<Answer> {
+    ask(&mut connect(from, to)?, to, path)
+}
+
+/// One request on an open connection, which can be used again.
+pub fn ask(stream: &mut TcpStream, to: SocketAddr, path: &str) -> io::Result<Answer> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\n\r\n")?;
+    let mut reader = BufReader::new(stream);
+    let status = line(&mut reader)?.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or(io::ErrorKind::InvalidData)?;
+    let length = headers(&mut reader)?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+/// Answers requests on a connection, each with what `answer` makes of its path, until the client closes it.
+pub fn respond(stream: &TcpStream, answer: impl Fn(&str) -> String) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let request = line(&mut reader)?;
+        if request.is_empty() {
+            return Ok(());
+        }
+        headers(&mut reader)?;
+        let body = answer(request.split(' ').nth(1).unwrap_or_default());
+        let mut stream = stream;
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
+    }
+}
+
+fn line(reader: &mut impl BufRead) -> io::Result<String> {
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    Ok(line.trim_end().to_owned())
+}
+
+/// Reads the headers; gives the length of the body.
+fn headers(reader: &mut impl BufRead) -> io::Result<usize> {
+    let mut length = 0;
+    loop {
+        let header = line(reader)?.to_lowercase();
+        if header.is_empty() {
+            return Ok(length);
+        }
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Traffic through the whole path: real programs, sockets, namespaces and certificates.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
+
+mod ends;
+mod policies;
+mod requests;
+mod services;
+mod volume;
+
+use std::process::ExitCode;
+
+use ambit_tests::runner::{self, Test};
+
+fn main() -> ExitCode {
+    let tests: Vec<Test> =
+        [volume::TESTS, requests::TESTS, ends::TESTS, services::TESTS, policies::TESTS].concat();
+    runner::main(&tests, &["http_across_nodes_and_on_one"])
+}
