@@ -32,7 +32,7 @@ impl PodRow {
             "pod": self.pod,
             "uid": self.uid,
             "netns": self.netns,
-            "namespace": self.namespace_id,
+            "netns_id": self.namespace_id,
             "state": self.state,
             "rules": self.rules,
             "ztunnel": self.ztunnel,

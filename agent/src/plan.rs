@@ -6,92 +6,23 @@
 //! - a namespace is never handed over for two pods, and never before its rules are in place;
 //! - a pod that leaves keeps its rules and its proxy until the controller has been told (or a limit has passed).
 
+mod observed;
 mod standing;
 #[cfg(test)]
 mod tests;
 
+pub use observed::{Observed, Rules, Sight, Sights};
+pub(crate) use observed::{all_due, failed_due};
 pub use standing::Standing;
 pub(crate) use standing::standing;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use ambit_netns::NamespaceId;
 use ambit_netns::rules::RedirectOptions;
-use ambit_zds::WorkloadIdentity;
 
 use crate::{Membership, Pods, Wanted};
-
-/// What was seen of the node's pods, by uid.
-pub type Sights = BTreeMap<String, Observed>;
-
-/// What a pod's path led to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Sight {
-    /// Nobody has looked.
-    #[default]
-    Unseen,
-    /// Nothing is there; why.
-    Missing(String),
-    /// Something is there that cannot be the pod's namespace; why.
-    Refused(String),
-    /// It could not be opened this time; why. What was there before may still be.
-    Unreadable(String),
-    /// A namespace, which is held open, so that its id stays its own.
-    Seen(NamespaceId),
-    /// A namespace that has no rules of ours any more and is not held.
-    Cleared,
-}
-
-/// What is known of the rules in the namespace that was seen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Rules {
-    /// Nothing.
-    #[default]
-    Unknown,
-    /// They are in place, for these options.
-    InPlace(RedirectOptions),
-    /// None of ours is there.
-    Absent,
-    /// They could not be put in place or taken out; why.
-    Failed(String),
-}
-
-/// What was seen of one pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed {
-    /// Where was looked.
-    pub path: Option<PathBuf>,
-    /// What was there.
-    pub sight: Sight,
-    /// It is time to look again.
-    pub look_due: bool,
-    /// The rules in `sight`.
-    pub rules: Rules,
-    /// It is time to verify them, or to try again.
-    pub rules_due: bool,
-    /// What ztunnel is given.
-    pub handed: Option<(NamespaceId, WorkloadIdentity)>,
-    /// The controller may believe that the pod is captured.
-    pub announced: bool,
-    /// A step is being taken.
-    pub busy: bool,
-}
-
-impl Default for Observed {
-    fn default() -> Self {
-        Self {
-            path: None,
-            sight: Sight::Unseen,
-            look_due: true,
-            rules: Rules::Unknown,
-            rules_due: true,
-            handed: None,
-            announced: false,
-            busy: false,
-        }
-    }
-}
 
 /// One thing to do for one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,12 +18,12 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::controller::Captured;
 use crate::operators::{Metrics, PodRow};
-use crate::plan::{Rules, Sight, Sights, Standing, Step, plan};
+use crate::plan::{Rules, Sight, Sights, Standing, Step, all_due, failed_due, plan};
 use crate::redirect::Redirect;
 use crate::released::Released;
 use crate::source::Sourced;
 use crate::threads::Threads;
-use crate::{Pods, Wanted};
+use crate::Pods;
 use outcome::Done;
 
 /// What failed or was missing is tried again after this.
@@ -109,8 +109,8 @@ pub(crate) async fn run(means: Means, server: Server) -> anyhow::Error {
             // Both senders live as long as this loop; what they say is read in `advance`.
             _ = registry.changed() => {}
             () = changed(&mut told) => {}
-            _ = repair.tick() => this.all_due(),
-            _ = retry.tick() => this.failed_due(),
+            _ = repair.tick() => all_due(&this.wanted, &mut this.observed),
+            _ = retry.tick() => failed_due(&this.wanted, &mut this.observed),
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
@@ -267,27 +267,6 @@ impl Reconciler {
             Err(reason) => (seen.rules, seen.rules_due) = (Rules::Failed(reason), false),
         }
         true
-    }
-
-    /// Time to verify everything.
-    fn all_due(&mut self) {
-        for (uid, seen) in &mut self.observed {
-            if self.wanted.get(uid).is_some_and(Wanted::is_enrolled) {
-                (seen.look_due, seen.rules_due) = (true, true);
-            }
-        }
-    }
-
-    /// Time to try again what did not work.
-    fn failed_due(&mut self) {
-        for (uid, seen) in &mut self.observed {
-            let enrolled = self.wanted.get(uid).is_some_and(Wanted::is_enrolled);
-            let absent = matches!(seen.sight, Sight::Missing(_) | Sight::Refused(_) | Sight::Unreadable(_));
-            seen.look_due |= enrolled && absent;
-            if matches!(seen.rules, Rules::Failed(_)) {
-                (seen.look_due, seen.rules_due) = (true, true);
-            }
-        }
     }
 
     fn next_wake(&self) -> Option<Instant> {

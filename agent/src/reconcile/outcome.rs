@@ -42,14 +42,12 @@ impl Reconciler {
     fn looked(&mut self, uid: &str, path: PathBuf, sight: Sight, namespace: Option<Namespace>) {
         let name = self.pod_name(uid);
         let Some(seen) = self.observed.get_mut(uid) else { return };
-        seen.look_due = false;
-        if seen.sight != sight {
-            if let (Sight::Seen(before), Sight::Seen(now)) = (&seen.sight, &sight) {
-                tracing::info!("pod {name}: its network namespace {before} was replaced by {now}");
-            }
-            (seen.rules, seen.rules_due) = (Rules::Unknown, true);
+        if let (Sight::Seen(before), Sight::Seen(now)) = (&seen.sight, &sight)
+            && before != now
+        {
+            tracing::info!("pod {name}: its network namespace {before} was replaced by {now}");
         }
-        (seen.path, seen.sight) = (Some(path), sight);
+        seen.looked(path, sight);
         match namespace {
             Some(namespace) => self.held.insert(uid.to_owned(), namespace),
             None => self.held.remove(uid),
@@ -59,41 +57,42 @@ impl Reconciler {
     fn enforced(&mut self, uid: &str, options: RedirectOptions, result: Result<Enforced, RedirectError>) {
         let name = self.pod_name(uid);
         let Some(seen) = self.observed.get_mut(uid) else { return };
-        seen.rules_due = false;
-        match result {
-            Ok(enforced) => {
-                let before = std::mem::replace(&mut seen.rules, Rules::InPlace(options.clone()));
-                let whole = enforced.repaired.is_empty();
-                if whole && before == Rules::Unknown && seen.handed.is_none() {
-                    self.inherited.insert(uid.to_owned());
-                }
-                if !whole && before == Rules::InPlace(options) {
-                    self.means.metrics.repaired();
-                    tracing::warn!(
-                        "pod {name}: its rules were not whole and were repaired ({})",
-                        named(&enforced.repaired)
-                    );
-                } else if !whole {
-                    tracing::info!("pod {name}: rules in place ({})", self.means.redirect.backend());
-                }
-                for skipped in enforced.skipped {
-                    tracing::info!("pod {name}: {skipped}");
-                }
+        let before = seen.rules.clone();
+        let fresh = before == Rules::Unknown && seen.handed.is_none();
+        let same = before == Rules::InPlace(options.clone());
+        let enforced = match result {
+            Ok(enforced) => enforced,
+            Err(error) => return seen.enforced(options, Some(error.to_string())),
+        };
+        seen.enforced(options, None);
+        match (enforced.repaired.is_empty(), same) {
+            (true, _) if fresh => {
+                self.inherited.insert(uid.to_owned());
             }
-            Err(error) => seen.rules = Rules::Failed(error.to_string()),
+            (true, _) => {}
+            (false, true) => {
+                self.means.metrics.repaired();
+                let what = named(&enforced.repaired);
+                tracing::warn!("pod {name}: its rules were not whole and were repaired ({what})");
+            }
+            (false, false) => {
+                tracing::info!("pod {name}: rules in place ({})", self.means.redirect.backend());
+            }
+        }
+        for skipped in enforced.skipped {
+            tracing::info!("pod {name}: {skipped}");
         }
     }
 
     fn cleared(&mut self, uid: &str, result: Result<Vec<String>, RedirectError>) {
         let name = self.pod_name(uid);
         let Some(seen) = self.observed.get_mut(uid) else { return };
-        seen.rules_due = false;
         match result {
             Ok(found) => {
                 if !found.is_empty() {
                     tracing::info!("pod {name}: rules removed");
                 }
-                (seen.rules, seen.sight) = (Rules::Absent, Sight::Cleared);
+                seen.cleared(None);
                 self.held.remove(uid);
                 self.inherited.remove(uid);
             }
@@ -102,7 +101,7 @@ impl Reconciler {
                 if seen.rules != Rules::Failed(line.clone()) {
                     tracing::warn!("pod {name}: its rules cannot be removed: {line}");
                 }
-                seen.rules = Rules::Failed(line);
+                seen.cleared(Some(line));
             }
         }
     }
