@@ -1,0 +1,207 @@
+//! What does each event look like? Pure: events in, lines out.
+
+use super::event::Expectation;
+use super::plan::{NODES, PODS};
+use super::style::{Style, cut, wrap};
+use super::verdict::{Row, Security, Verdict};
+
+/// From this width on a request takes one line.
+const WIDE: usize = 124;
+const ENDS: usize = 22;
+const REQUEST: usize = 18;
+const IDENTITY: usize = 38;
+
+/// What is going to be built.
+pub(crate) fn introduction(style: Style, unprivileged: bool) -> Vec<String> {
+    let mut lines = vec![
+        String::new(),
+        format!("  {}", style.bold("Ambit: a service mesh without sidecars, whole, on this machine")),
+        String::new(),
+    ];
+    let boxes = NODES.iter().enumerate().map(|(index, node)| {
+        let pods = PODS.iter().filter(|pod| pod.node == index);
+        let pods: Vec<_> =
+            pods.map(|pod| format!("{}{}", pod.name, if pod.enrolled { "" } else { "*" })).collect();
+        let parts = if index == 0 { "ztunnel  agent  controller" } else { "ztunnel  agent" };
+        [node.name.to_owned(), pods.join("  "), parts.to_owned()]
+    });
+    let boxes: Vec<_> = boxes.collect();
+    let inner = boxes.iter().flatten().map(String::len).max().unwrap_or(0);
+    let edge = "─".repeat(inner + 2);
+    let row = |index: usize, link: &str| {
+        let sides: Vec<_> = boxes
+            .iter()
+            .map(|rows| format!("│ {:inner$} │", rows.get(index).map_or("", String::as_str)))
+            .collect();
+        format!("  {}", sides.join(link))
+    };
+    lines.push(format!("  ┌{edge}┐          ┌{edge}┐"));
+    lines.push(row(0, "          "));
+    lines.push(row(1, "── link ──").replace("│──", "├──").replace("──│", "──┤"));
+    lines.push(row(2, "          "));
+    lines.push(format!("  └{edge}┘          └{edge}┘"));
+    let footing = if unprivileged { "without root" } else { "as root" };
+    let text = format!(
+        "Real processes in network namespaces of their own, {footing}; all of it vanishes with the demo. \
+         The pod marked * is not in the mesh."
+    );
+    lines.extend(
+        wrap(&text, style.width.min(100) - 2).into_iter().map(|line| format!("  {}", style.dim(line))),
+    );
+    lines.push(String::new());
+    lines
+}
+
+/// A step of the construction.
+pub(crate) fn built(style: Style, what: &str, milliseconds: u64) -> Vec<String> {
+    let width = style.width.min(100) - 14;
+    vec![format!("  {} {what:width$} {}", style.green("✓"), style.dim(format!("{milliseconds:>5} ms")))]
+}
+
+/// The beginning of an act.
+pub(crate) fn section(style: Style, title: &str, text: &str) -> Vec<String> {
+    let mut lines = vec![String::new(), format!("  {}", style.bold(title))];
+    lines.extend(
+        wrap(text, style.width.min(100) - 2).into_iter().map(|line| format!("  {}", style.dim(line))),
+    );
+    lines
+}
+
+/// A fact.
+pub(crate) fn note(style: Style, text: &str) -> Vec<String> {
+    let lines = wrap(text, style.width - 6).into_iter().enumerate();
+    lines
+        .map(|(index, line)| format!("    {} {line}", style.dim(if index == 0 { "·" } else { " " })))
+        .collect()
+}
+
+/// A request: who called whom, with which identity, how, and what the policy said.
+pub(crate) fn row(style: Style, row: &Row) -> Vec<String> {
+    let ends = format!("{}{} → {}", if row.nested { "└ " } else { "" }, row.from, row.to);
+    let ends = cut(&ends, ENDS);
+    let request = cut(&row.request, REQUEST);
+    let time = match row.microseconds {
+        0 => String::new(),
+        some => format!("{:.1} ms", some as f64 / 1000.0),
+    };
+    let (how, identity) = match &row.security {
+        Security::MutualTls { client, .. } => (style.green("mutual TLS"), client.as_str()),
+        Security::Plaintext => (style.yellow("plaintext "), "no identity"),
+    };
+    let front = format!("    {ends:ENDS$} {request:REQUEST$}");
+    let time = format!("{time:>9}");
+    if style.width >= WIDE {
+        let left = style.width - (4 + ENDS + 1 + REQUEST + 1 + 10 + 2 + IDENTITY + 1 + 1 + time.len());
+        let identity = format!("{:IDENTITY$}", cut(identity, IDENTITY));
+        let verdict = verdict(style, row, left);
+        return vec![format!("{front} {how}  {} {verdict} {}", style.dim(identity), style.dim(time))];
+    }
+    let left = style.width - (4 + ENDS + 1 + REQUEST + 1 + 1 + time.len());
+    vec![
+        format!("{front} {} {}", verdict(style, row, left), style.dim(time)),
+        format!("      {} {}", how, style.dim(cut(identity, style.width - 17))),
+    ]
+}
+
+/// The verdict, `width` columns wide.
+fn verdict(style: Style, row: &Row, width: usize) -> String {
+    let fitted = |sign: &str, text: String| format!("{:width$}", cut(&format!("{sign} {text}"), width));
+    match &row.verdict {
+        Verdict::Allowed { policy: Some(policy) } => style.green(fitted("✓", format!("allowed by {policy}"))),
+        Verdict::Allowed { policy: None } => style.green(fitted("✓", "allowed, no policy asks".to_owned())),
+        Verdict::Denied { policy } => style.yellow(fitted("✗", format!("denied by {policy}"))),
+        Verdict::Failed { reason } => style.red(fitted("!", format!("failed: {reason}"))),
+        Verdict::NotAsked => style.dim(fitted("·", "out of the mesh".to_owned())),
+    }
+}
+
+/// Whether a claim held, as soon as it is known.
+pub(crate) fn expectation(style: Style, expectation: &Expectation) -> Vec<String> {
+    if expectation.passed {
+        return vec![format!("  {} {}", style.green("✓"), expectation.name)];
+    }
+    let mut lines = vec![format!("  {} {}", style.red("✗"), style.red(&expectation.name))];
+    lines.extend(note(style, &expectation.detail));
+    lines
+}
+
+/// All claims with what was seen.
+pub(crate) fn summary(style: Style, expectations: &[Expectation], seconds: f64) -> Vec<String> {
+    let mut lines =
+        vec![String::new(), format!("  {}", style.bold("What was to be seen, and what was seen"))];
+    for each in expectations {
+        lines.extend(expectation(style, &Expectation { detail: String::new(), ..each.clone() }));
+        let detail = wrap(&each.detail, style.width - 6);
+        lines.extend(detail.into_iter().map(|line| format!("      {}", style.dim(line))));
+    }
+    let passed = expectations.iter().filter(|expectation| expectation.passed).count();
+    let all = passed == expectations.len();
+    let verdict = format!("{passed} of {} expectations held, in {seconds:.1} s", expectations.len());
+    lines.push(String::new());
+    lines.push(format!("  {}", if all { style.green(verdict) } else { style.red(verdict) }));
+    lines
+}
+
+/// Why the show could not go on.
+pub(crate) fn trouble(style: Style, text: &str, log: &[String]) -> Vec<String> {
+    let mut lines = vec![String::new(), format!("  {} {text}", style.red("✗"))];
+    if !log.is_empty() {
+        lines.push(format!("  {}", style.dim("its last lines:")));
+        lines.extend(log.iter().map(|line| format!("    {line}")));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(policy: &str) -> Row {
+        Row {
+            from: "web".into(),
+            to: "payments".into(),
+            request: "POST /charge".into(),
+            nested: false,
+            security: Security::MutualTls {
+                client: "spiffe://cluster.local/ns/shop/sa/web".into(),
+                server: "spiffe://cluster.local/ns/shop/sa/payments".into(),
+            },
+            verdict: Verdict::Denied { policy: policy.into() },
+            outcome: Err("connection reset".into()),
+            microseconds: 1234,
+        }
+    }
+
+    #[test]
+    fn every_line_fits_and_columns_align() {
+        for width in [60, 80, 100, 124, 140] {
+            let style = Style::plain(width);
+            let (short, long) = (row(style, &sample("shop/x")), row(style, &sample(&"long-name/".repeat(9))));
+            for line in short.iter().chain(&long) {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+            let end = |lines: &[String]| lines[0].find("1.2 ms").map(|at| lines[0][..at].chars().count());
+            assert!(end(&short).is_some());
+            assert_eq!(end(&short), end(&long), "at width {width}");
+            let all = short.concat();
+            assert!(all.contains("web → payments") && all.contains("spiffe://cluster.local/ns/shop/sa/web"));
+        }
+    }
+
+    #[test]
+    fn a_claim_that_failed_shows_its_evidence() {
+        let style = Style::plain(80);
+        let failed = Expectation::new("nothing crosses in clear", false, "seen 3 times");
+        assert!(expectation(style, &failed).concat().contains("seen 3 times"));
+        let lines = summary(style, &[failed, Expectation::new("a", true, "b")], 12.3);
+        assert!(lines.last().unwrap().contains("1 of 2 expectations held, in 12.3 s"), "{lines:?}");
+    }
+
+    #[test]
+    fn the_picture_is_straight() {
+        let lines = introduction(Style::plain(100), true);
+        let widths: Vec<_> =
+            lines.iter().filter(|line| line.contains('│')).map(|line| line.chars().count()).collect();
+        assert!(widths.windows(2).all(|pair| pair[0] == pair[1]), "{lines:#?}");
+    }
+}
