@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::arguments::{Controller, Run, Which};
 use crate::controller::Reporter;
+use crate::history;
 use crate::operators::{self, Metrics};
 use crate::reconcile::{self, Means, Pendings, ToController};
 use crate::redirect::Redirect;
@@ -46,9 +47,20 @@ async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogContro
     let mut shutdown = Shutdown::install()?;
     source::readable(&which.config)?;
     let reporter = Reporter::new(controller, &which.node)?;
-    let redirect = Redirect::new(which.rules.0, false)?;
+    let mut redirect = Redirect::new(which.rules.0, false)?;
     zds_path::prepare(&run.zds)?;
     let server = Server::bind(&run.zds, Permissions::default())?;
+    match history::note(&run.zds, redirect.backend()) {
+        Ok(false) => {}
+        Ok(true) => redirect = redirect.thorough(),
+        Err(error) => {
+            tracing::warn!(
+                "cannot note the renderer beside {} ({error}): make its directory writable",
+                run.zds.display()
+            );
+            redirect = redirect.thorough();
+        }
+    }
 
     let readiness = Readiness::new();
     let pending = Pendings {

@@ -6,6 +6,7 @@ mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +17,15 @@ use ambit_zds::server::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::Pods;
 use crate::controller::Captured;
 use crate::operators::{Metrics, PodRow};
+use crate::paths::Paths;
 use crate::plan::{Rules, Sight, Sights, Standing, Step, all_due, failed_due, plan};
 use crate::redirect::Redirect;
 use crate::released::Released;
 use crate::source::Sourced;
 use crate::threads::Threads;
-use crate::Pods;
 use outcome::Done;
 
 /// What failed or was missing is tried again after this.
@@ -75,6 +77,7 @@ pub(crate) struct Reconciler {
     results: mpsc::UnboundedSender<Done>,
     /// When the first configuration came, until the first round is over.
     first_round: Option<Instant>,
+    paths: Paths,
     server: Option<Server>,
 }
 
@@ -109,8 +112,12 @@ pub(crate) async fn run(means: Means, server: Server) -> anyhow::Error {
             // Both senders live as long as this loop; what they say is read in `advance`.
             _ = registry.changed() => {}
             () = changed(&mut told) => {}
+            paths = this.paths.changed() => this.look_at(&paths),
             _ = repair.tick() => all_due(&this.wanted, &mut this.observed),
-            _ = retry.tick() => failed_due(&this.wanted, &mut this.observed),
+            _ = retry.tick() => {
+                failed_due(&this.wanted, &mut this.observed);
+                this.paths.follow(this.wanted.values().filter_map(|pod| pod.path.as_deref()));
+            }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
         }
     }
@@ -147,6 +154,7 @@ impl Reconciler {
             said_warnings: BTreeMap::new(),
             results,
             first_round: None,
+            paths: Paths::new(),
             server: Some(server),
         }
     }
@@ -167,7 +175,15 @@ impl Reconciler {
             seen.look_due |= pods.get(uid) != self.wanted.get(uid);
         }
         self.wanted = Arc::clone(pods);
+        self.paths.follow(pods.values().filter_map(|pod| pod.path.as_deref()));
         self.say_warnings();
+    }
+
+    /// Something has happened at these paths.
+    fn look_at(&mut self, paths: &BTreeSet<PathBuf>) {
+        for seen in self.observed.values_mut() {
+            seen.look_due |= seen.path.as_ref().is_some_and(|path| paths.contains(path));
+        }
     }
 
     /// Takes steps until there is none that can be taken now.
@@ -201,8 +217,9 @@ impl Reconciler {
             Step::Enforce(options) => {
                 let Some(namespace) = self.held.get(&uid).cloned() else { return self.lost(&uid) };
                 let redirect = self.means.redirect.clone();
+                let fresh = self.observed.get(&uid).is_none_or(|seen| seen.rules == Rules::Unknown);
                 self.begin(uid, move || {
-                    let result = redirect.enforce(&namespace, &options);
+                    let result = redirect.enforce(&namespace, &options, fresh);
                     outcome::Outcome::Enforced { options, result }
                 });
                 false

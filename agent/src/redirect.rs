@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ambit_netns::rules::{
     Backend, CONNECTION_MARK, Drift, Families, Iptables, Nftables, RedirectOptions, Renderer, Routing,
-    RuleError, RuleSet, redirection,
+    RuleError, RuleSet, detect, redirection,
 };
 use ambit_netns::{EnterError, Namespace, NamespaceId, OpenError};
 
@@ -47,21 +47,23 @@ impl Redirect {
     /// # Errors
     /// The renderer does not work here, or a privilege is missing; one line that says what to do.
     pub(crate) fn new(wanted: Option<Backend>, thorough: bool) -> Result<Self, RuleError> {
-        let renderer = ambit_netns::rules::detect(wanted)?;
-        let other: Option<Box<dyn Renderer>> = match renderer.backend() {
-            _ if !thorough => None,
+        // The machine's first process has the machine's namespace, where it may be looked at.
+        let own = ["/proc/self/ns/net", "/proc/1/ns/net"]
+            .iter()
+            .filter_map(|path| Namespace::open(path).ok())
+            .map(|namespace| namespace.id())
+            .collect();
+        let this = Self { renderer: detect(wanted)?.into(), others: Arc::default(), own: Arc::new(own) };
+        Ok(if thorough { this.thorough() } else { this })
+    }
+
+    /// From now on the other renderer's rules are looked for, too.
+    pub(crate) fn thorough(self) -> Self {
+        let other: Option<Box<dyn Renderer>> = match self.renderer.backend() {
             Backend::Nftables => Iptables::probe().ok().map(|other| Box::new(other) as _),
             Backend::Iptables => Nftables::probe().ok().map(|other| Box::new(other) as _),
         };
-        // The machine's first process has the machine's namespace, where it may be looked at.
-        let own =
-            ["/proc/self/ns/net", "/proc/1/ns/net"].iter().filter_map(|path| Namespace::open(path).ok());
-        let own = own.map(|namespace| namespace.id()).collect();
-        Ok(Self {
-            renderer: renderer.into(),
-            others: Arc::new(other.into_iter().collect()),
-            own: Arc::new(own),
-        })
+        Self { others: Arc::new(other.into_iter().collect()), ..self }
     }
 
     /// How rules get into the kernel.
@@ -84,33 +86,42 @@ impl Redirect {
         }
     }
 
-    /// Brings the namespace to exactly the rules for `options`, and proves it.
+    /// Brings the namespace to exactly the rules for `options`, and proves it. `fresh`: this namespace is seen for the
+    /// first time.
     pub(crate) fn enforce(
         &self,
         namespace: &Namespace,
         options: &RedirectOptions,
+        fresh: bool,
     ) -> Result<Enforced, RedirectError> {
         let rules = redirection(options);
-        let enforced = namespace.run(|| -> Result<Enforced, RuleError> {
-            let repaired = self.renderer.verify(&rules)?;
-            if repaired.is_empty() {
-                return Ok(Enforced::default());
+        Ok(namespace.run(|| self.enforce_here(&rules, fresh))??)
+    }
+
+    fn enforce_here(&self, rules: &RuleSet, fresh: bool) -> Result<Enforced, RuleError> {
+        let repaired = self.renderer.verify(rules)?;
+        let mut foreign = false;
+        if fresh {
+            for other in self.others.iter() {
+                foreign |= !unexpected(other.as_ref(), Families::Both)?.is_empty();
             }
-            let applied = self.renderer.apply(&rules)?;
-            match self.renderer.verify(&rules)?.first() {
-                None => {}
-                Some(drift) => {
-                    return Err(RuleError::Refused {
-                        part: "the rules as they were written".to_owned(),
-                        reason: format!(
-                            "{drift}, right after it was put in place; something else changes them"
-                        ),
-                    });
-                }
-            }
-            Ok(Enforced { repaired, skipped: applied.skipped.iter().map(ToString::to_string).collect() })
-        })??;
-        Ok(enforced)
+        }
+        if repaired.is_empty() && !foreign {
+            return Ok(Enforced::default());
+        }
+        let mut applied = self.renderer.apply(rules)?;
+        if foreign {
+            // Only now, so that the pod is never open; the routing, which goes with them, is put back.
+            self.others.iter().try_for_each(|other| other.remove(rules))?;
+            applied = self.renderer.apply(rules)?;
+        }
+        if let Some(drift) = self.renderer.verify(rules)?.first() {
+            return Err(RuleError::Refused {
+                part: "the rules as they were written".to_owned(),
+                reason: format!("{drift}, right after it was put in place; something else changes them"),
+            });
+        }
+        Ok(Enforced { repaired, skipped: applied.skipped.iter().map(ToString::to_string).collect() })
     }
 
     /// What is not as it should be for `options`; changes nothing.
@@ -121,6 +132,24 @@ impl Redirect {
     ) -> Result<Vec<Drift>, RedirectError> {
         let rules = redirection(options);
         Ok(namespace.run(|| self.renderer.verify(&rules))??)
+    }
+
+    /// The other renderer, if the rules are in place by it.
+    pub(crate) fn in_place_by_other(
+        &self,
+        namespace: &Namespace,
+        options: &RedirectOptions,
+    ) -> Result<Option<Backend>, RedirectError> {
+        let rules = redirection(options);
+        let found = namespace.run(|| -> Result<Option<Backend>, RuleError> {
+            for other in self.others.iter() {
+                if other.verify(&rules)?.is_empty() {
+                    return Ok(Some(other.backend()));
+                }
+            }
+            Ok(None)
+        })??;
+        Ok(found)
     }
 
     /// What of ours is in the namespace, whichever renderer put it there; changes nothing.
@@ -150,16 +179,22 @@ impl Redirect {
         for renderer in self.renderers() {
             // Routing is always wanted for one family: asked for each alone, what there is of the other is unexpected.
             for families in [Families::V4, Families::V6] {
-                for drift in renderer.verify(&nothing(families))? {
-                    let (Drift::Unexpected(what) | Drift::Altered(what)) = drift else { continue };
-                    if !found.contains(&what) {
-                        found.push(what);
-                    }
-                }
+                let more = unexpected(renderer, families)?;
+                found.extend(more.into_iter().filter(|what| !found.contains(what)).collect::<Vec<_>>());
             }
         }
         Ok(found)
     }
+}
+
+/// What of ours is there that would not be, were there no rules and only the routing of these families.
+fn unexpected(renderer: &dyn Renderer, families: Families) -> Result<Vec<String>, RuleError> {
+    let drifts = renderer.verify(&nothing(families))?;
+    let found = drifts.into_iter().filter_map(|drift| match drift {
+        Drift::Unexpected(what) => Some(what),
+        Drift::Missing(_) | Drift::Altered(_) => None,
+    });
+    Ok(found.collect())
 }
 
 /// No rule at all, and routing for these families only.

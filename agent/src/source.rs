@@ -105,7 +105,7 @@ fn publish(outcome: Result<Pods, Vec<Problem>>, said: &mut BTreeSet<String>, out
             }
             if lines != *said {
                 let kept = if out.borrow().pods.is_some() {
-                    "the last valid one stays in force"
+                    "the last one that was valid stays in force"
                 } else {
                     "nothing is captured before it is valid"
                 };
