@@ -13,8 +13,9 @@ use crate::network::Network;
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 
-/// How long a connection waits for a policy that its workload lists but that has not arrived, before it is denied.
-const POLICY_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection waits for a policy that its workload lists but that has not arrived, before it is denied; an
+/// open one goes on for as long.
+pub const POLICY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Judges a connection to the pod. When it may pass, the place among the live connections is returned, through which a
 /// later change of policy closes it.
