@@ -1,23 +1,25 @@
 //! What an operator on this machine may ask: readiness, metrics, log levels, and what is in force.
 
 use ambit_app::admin::{Answer, MetricsFormat};
-use ambit_app::{Readiness, Routes, Trigger};
+use ambit_app::{Readiness, Routes};
 use ambit_kubernetes::Object;
 use ambit_telemetry::Registry;
-use ambit_telemetry::log::LogControl;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::publish::InForce;
+use crate::run::Surroundings;
 
-/// The routes. `log` is absent when somebody else owns the process's log.
+/// The routes; those of the process's log and end only where the process has them to give.
 pub fn routes(
     readiness: Readiness,
     registry: Registry,
     in_force: watch::Receiver<Option<InForce>>,
-    log: Option<LogControl>,
-    trigger: Option<Trigger>,
+    around: Surroundings,
 ) -> Routes {
+    if let Some(log) = &around.log {
+        log.register(&registry);
+    }
     let mut routes = Routes::new()
         .readiness("/healthz/ready", readiness.clone())
         .readiness("/ready", readiness)
@@ -32,7 +34,7 @@ pub fn routes(
             let dump = dump(in_force.borrow().as_ref());
             async move { Answer::json(&dump) }
         });
-    if let Some(log) = log {
+    if let Some(log) = around.log {
         routes = routes.logging(move |change| {
             use ambit_app::admin::LogChange;
             match change {
@@ -45,7 +47,7 @@ pub fn routes(
             }
         });
     }
-    match trigger {
+    match around.trigger {
         Some(trigger) => routes.quit(trigger),
         None => routes,
     }
@@ -58,7 +60,7 @@ fn dump(in_force: Option<&InForce>) -> Value {
         .pods()
         .map(|(node, pod)| json!({"node": node, "namespace": pod.namespace, "name": pod.name}))
         .collect();
-    let objects: Vec<String> = now.objects.iter().map(Object::to_string).collect();
+    let objects: Vec<String> = now.configuration.objects.iter().map(Object::to_string).collect();
     let workloads: Vec<Value> = now.index.workloads.iter().map(workload).collect();
     let services: Vec<Value> = now.index.services.iter().map(service).collect();
     let policies: Vec<Value> = now.index.policies.iter().map(policy).collect();
@@ -92,7 +94,12 @@ fn service(service: &ambit_model::Service) -> Value {
         .iter()
         .map(|port| json!({"servicePort": port.service_port, "targetPort": port.target_port}))
         .collect();
-    let addresses: Vec<String> = service.addresses.iter().map(|address| format!("{address:?}")).collect();
+    use ambit_model::service::ServiceAddress;
+    let address = |address: &ServiceAddress| match address {
+        ServiceAddress::Ip(address) => address.ip.to_string(),
+        ServiceAddress::Block(_, block) => block.to_string(),
+    };
+    let addresses: Vec<String> = service.addresses.iter().map(address).collect();
     json!({"key": service.key.to_string(), "addresses": addresses, "ports": ports})
 }
 

@@ -10,6 +10,7 @@ use ambit_identity::{Authority, Clock, Provider, ServingCertificate};
 use arc_swap::ArcSwap;
 use zeroize::Zeroizing;
 
+use crate::metrics::{Metrics, unix};
 use crate::state::{Access, StateDirectory, StateError};
 
 /// The root's private key, PEM, mode 0600.
@@ -141,7 +142,7 @@ impl Serving {
 
     /// Renews for ever: at half of the lifetime, and each minute after a failure. The wall clock decides, looked at
     /// each minute, so that a machine that slept is not late.
-    pub async fn renew(&self) {
+    pub async fn renew(&self, metrics: &Metrics) {
         loop {
             tokio::time::sleep(RETRY).await;
             let now = self.clock.now();
@@ -150,7 +151,10 @@ impl Serving {
                 continue;
             }
             match ServingCertificate::issue(&self.authority, &self.names, SERVING_LIFETIME, now) {
-                Ok(certificate) => self.current.store(Arc::new(certificate)),
+                Ok(certificate) => {
+                    metrics.serving_expiry.set(unix(certificate.not_after()));
+                    self.current.store(Arc::new(certificate));
+                }
                 Err(error) => {
                     tracing::error!(%error, "the serving certificate was not renewed; trying again")
                 }

@@ -49,3 +49,6 @@ pub fn build(objects: &[Object], captured: &Captured, mesh: &MeshSettings) -> In
     workloads.sort_by(|one, other| one.uid.cmp(&other.uid));
     Index { workloads, services, policies, notes }
 }
+
+#[cfg(test)]
+mod tests;

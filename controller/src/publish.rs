@@ -1,13 +1,15 @@
 //! What is in force: one writer that takes configurations and captured pods, and publishes what follows from both.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ambit_identity::Clock;
 use ambit_kubernetes::{Object, Pod};
 use ambit_xds::{Kind, Resource, Store};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use crate::captured::{Captured, CapturedPod};
 use crate::check::Configuration;
@@ -18,11 +20,14 @@ use crate::source::Reading;
 use crate::state::{StateDirectory, StateError};
 use crate::tokens::NodeName;
 
+/// How long a captured pod is remembered that the configuration does not hold.
+const GONE: Duration = Duration::from_secs(60);
+
 /// What is in force now. Replaced as a whole, never changed.
 #[derive(Debug, Clone)]
 pub struct InForce {
-    /// The objects of the last valid configuration.
-    pub objects: Arc<Vec<Object>>,
+    /// The last valid configuration.
+    pub configuration: Arc<Configuration>,
     /// What was made of them.
     pub index: Arc<Index>,
     /// The pods that agents have captured.
@@ -86,11 +91,13 @@ pub struct Publisher {
     store: Store,
     metrics: Metrics,
     clock: Clock,
-    objects: Option<Arc<Vec<Object>>>,
+    configuration: Option<Arc<Configuration>>,
     since: SystemTime,
     captured: Arc<Captured>,
-    /// Reported pods that no configuration has held yet: they are not gone, they are to come.
-    awaited: HashSet<(String, CapturedPod)>,
+    /// Captured pods that the configuration does not hold, and since when.
+    absent: HashMap<(String, CapturedPod), Instant>,
+    /// What has been said about the index.
+    notes: Vec<String>,
     in_force: watch::Sender<Option<InForce>>,
 }
 
@@ -111,10 +118,11 @@ impl Publisher {
             store,
             metrics,
             clock,
-            objects: None,
+            configuration: None,
             since,
             captured: Arc::new(captured),
-            awaited: HashSet::new(),
+            absent: HashMap::new(),
+            notes: Vec::new(),
             in_force: watch::Sender::new(None),
         }
     }
@@ -130,7 +138,7 @@ impl Publisher {
             Reading::Valid(configuration) => self.configure(configuration).await,
             Reading::Invalid(problems) => {
                 self.metrics.configuration_valid(false);
-                let kept = match self.objects {
+                let kept = match self.configuration {
                     Some(_) => "the last good configuration stays in force",
                     None => "there is no configuration yet, so nothing is served",
                 };
@@ -142,53 +150,80 @@ impl Publisher {
         }
     }
 
-    /// Takes readings and reports until the senders are gone.
-    pub async fn run(mut self, mut readings: mpsc::Receiver<Reading>, mut reports: mpsc::Receiver<Report>) {
+    /// Takes readings and reports for ever.
+    pub async fn run(
+        mut self,
+        mut readings: mpsc::Receiver<Reading>,
+        mut reports: mpsc::Receiver<Report>,
+    ) -> Infallible {
+        let mut look = tokio::time::interval(GONE / 2);
         loop {
             tokio::select! {
                 Some(reading) = readings.recv() => self.take(reading).await,
                 Some((node, pods, done)) = reports.recv() => {
                     let _ = done.send(self.report(&node, pods).await);
                 }
-                else => return,
+                _ = look.tick() => self.forget_absent().await,
             }
         }
     }
 
-    async fn configure(&mut self, configuration: Configuration) {
+    async fn configure(&mut self, configuration: Arc<Configuration>) {
         for warning in &configuration.warnings {
             tracing::warn!("{warning}");
         }
-        let pods: Vec<&Pod> = configuration.objects.iter().filter_map(pod_of).collect();
-        let there = |node: &str, captured: &CapturedPod| {
-            pods.iter().any(|pod| captured.is_of(pod) && pod.node() == Some(node))
-        };
-        let gone = self.captured.without(|node, captured| {
-            !there(node, captured) && !self.awaited.contains(&(node.to_owned(), captured.clone()))
-        });
-        self.awaited.retain(|(node, captured)| !there(node, captured));
-        if gone != *self.captured {
-            // Kept on disk too long it does no harm: the next start drops it.
-            if let Err(error) = self.keep(&gone).await {
-                tracing::warn!(%error, "captured pods that are gone could not be forgotten");
-            }
-            self.captured = Arc::new(gone);
-        }
-        self.objects = Some(Arc::new(configuration.objects));
+        self.configuration = Some(configuration);
         self.since = self.clock.now();
-        let index = self.publish();
+        self.forget_absent().await;
+        let Some(index) = self.publish() else { return };
         self.metrics.configuration_applied(self.since);
-        if let Some(index) = index {
-            for note in &index.notes {
-                tracing::warn!("{note}");
-            }
-            let (pods, services) = (index.workloads.len(), index.services.len());
-            let policies = index.policies.len();
-            tracing::info!(workloads = pods, services, policies, "configuration applied");
+        for note in index.notes.iter().filter(|note| !self.notes.contains(note)) {
+            tracing::warn!("{note}");
         }
+        self.notes = index.notes.clone();
+        let (workloads, services) = (index.workloads.len(), index.services.len());
+        let policies = index.policies.len();
+        tracing::info!(workloads, services, policies, "configuration applied");
+    }
+
+    /// Forgets captured pods that have been out of the configuration for a while. Not at once: a file that an editor
+    /// takes away for a moment must not make its pods plaintext when it comes back.
+    async fn forget_absent(&mut self) {
+        let Some(configuration) = self.configuration.clone() else { return };
+        let pods = configuration.objects.iter().filter_map(pod_of);
+        let there: HashSet<(&str, &str, &str)> = pods
+            .filter_map(|pod| Some((pod.node()?, &*pod.metadata.namespace, &*pod.metadata.name)))
+            .collect();
+        let now = Instant::now();
+        let absent = self
+            .captured
+            .pods()
+            .filter(|(node, pod)| !there.contains(&(*node, &*pod.namespace, &*pod.name)))
+            .map(|(node, pod)| {
+                let key = (node.to_owned(), pod.clone());
+                let since = self.absent.get(&key).copied().unwrap_or(now);
+                (key, since)
+            })
+            .collect();
+        self.absent = absent;
+        let gone = |(node, pod): (&str, &CapturedPod)| {
+            self.absent.get(&(node.to_owned(), pod.clone())).is_some_and(|since| now - *since >= GONE)
+        };
+        let kept = self.captured.without(|node, pod| gone((node, pod)));
+        if kept == *self.captured {
+            return;
+        }
+        // Kept on disk too long it does no harm: it is forgotten at another time.
+        if let Err(error) = self.keep(&kept).await {
+            tracing::warn!(%error, "captured pods that are gone could not be forgotten");
+            return;
+        }
+        self.captured = Arc::new(kept);
     }
 
     async fn report(&mut self, node: &NodeName, pods: Vec<CapturedPod>) -> Result<(), StateError> {
+        // Named again, they are awaited for their full time.
+        self.absent.retain(|(of, _), _| of != node.as_str());
         let next = self.captured.with_node(node, pods);
         if next == *self.captured {
             return Ok(());
@@ -196,18 +231,6 @@ impl Publisher {
         // On disk first: what has been served is known after a restart, too.
         self.keep(&next).await?;
         self.captured = Arc::new(next);
-        let objects = self.objects.clone().unwrap_or_default();
-        let known: HashSet<(&str, &str)> = objects
-            .iter()
-            .filter_map(pod_of)
-            .map(|pod| (pod.metadata.namespace.as_str(), pod.metadata.name.as_str()))
-            .collect();
-        self.awaited = self
-            .captured
-            .pods()
-            .filter(|(_, pod)| !known.contains(&(pod.namespace.as_str(), pod.name.as_str())))
-            .map(|(node, pod)| (node.to_owned(), pod.clone()))
-            .collect();
         self.publish();
         let captured = self.captured.pods().filter(|(of, _)| *of == node.as_str()).count();
         tracing::info!(%node, captured, "captured pods reported");
@@ -227,13 +250,14 @@ impl Publisher {
 
     /// Publishes what follows from configuration and captured pods.
     fn publish(&self) -> Option<Arc<Index>> {
-        let objects = self.objects.clone()?;
-        let index = Arc::new(index::build(&objects, &self.captured, &self.mesh));
+        let configuration = self.configuration.clone()?;
+        let objects = &configuration.objects;
+        let index = Arc::new(index::build(objects, &self.captured, &self.mesh));
         self.serve(&index);
-        self.metrics.counts(&index, &objects);
+        self.metrics.counts(&index, objects);
         self.in_force.send_replace(Some(InForce {
             residents: Arc::new(objects.iter().filter_map(pod_of).filter_map(resident).collect()),
-            objects,
+            configuration,
             index: index.clone(),
             captured: self.captured.clone(),
             since: self.since,
@@ -277,3 +301,6 @@ fn resident(pod: &Pod) -> Option<Resident> {
         service_account: pod.service_account().to_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests;

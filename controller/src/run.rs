@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ambit_app::{Readiness, Trigger};
+use ambit_app::{Pending, Readiness, Trigger};
+use ambit_identity::Authority;
 use ambit_proto::istio::auth::istio_certificate_service_server::IstioCertificateServiceServer;
 use ambit_telemetry::Registry;
 use ambit_telemetry::log::LogControl;
@@ -15,15 +16,16 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::admin;
 use crate::authority::{self, AuthorityError, Serving};
 use crate::captured::{Captured, CapturedError};
 use crate::discovery::{Admission, Gate, Heard};
 use crate::issue::{Issuer, IssuerSettings};
 use crate::metrics::{Metrics, unix};
-use crate::publish::{InForce, Publisher, reports};
+use crate::publish::{InForce, Publisher, Reports, reports};
 use crate::serve::{Dispatch, Server};
 use crate::settings::Settings;
-use crate::source::{Source, SourceError};
+use crate::source::{Reading, Source, SourceError};
 use crate::state::{Lock, StateDirectory, StateError};
 use crate::tokens::{KeyError, Tokens};
 
@@ -94,95 +96,36 @@ impl Controller {
     pub async fn start(settings: Settings, around: Surroundings) -> Result<Self, StartError> {
         check(&settings)?;
         let mut source = Source::open(&settings.config)?;
-        let state = StateDirectory::open(&settings.state)?;
-        let lock = state.lock_controller()?;
-        let clock = settings.clock.clone();
-        let authority = Arc::new(authority::load_or_create(&state, &settings.mesh.trust_domain, &clock)?);
-        let tokens = Arc::new(Tokens::load_or_create(&state)?);
-        let captured = Captured::load(&state)?;
-
-        let listeners = listen(&settings.listen)?;
-        let listening: Vec<SocketAddr> =
-            listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
-        let names = authority::serving_names(&listening, &settings.server_names);
-        let serving = Serving::new(authority.clone(), names, clock.clone()).map_err(AuthorityError::from)?;
-        let serving = Arc::new(serving);
-
+        let foundation = Foundation::lay(&settings)?;
         let registry = Registry::new("controller", env!("CARGO_PKG_VERSION"));
-        if let Some(log) = &around.log {
-            log.register(&registry);
-        }
-        let metrics = Metrics::new(&registry);
-        metrics.root_expiry.set(unix(authority.not_after()));
-        metrics.serving_expiry.set(unix(serving.current().not_after()));
+        let metrics = foundation.metrics(&registry);
         let readiness = Readiness::new();
         let configured = readiness.register("configuration");
 
         let store = Store::default();
-        let mut publisher = Publisher::new(
-            settings.mesh.clone(),
-            state,
-            store.clone(),
-            captured,
-            metrics.clone(),
-            clock.clone(),
-        );
+        let mut publisher = foundation.publisher(&settings, store.clone(), metrics.clone());
         let in_force = publisher.in_force();
-        let gate = Gate::new(tokens, clock.clone(), metrics.clone());
         let (reporting, reported) = reports();
-        let discovery = ambit_xds::Server::new(store, Admission::new(gate.clone(), in_force.clone()))
-            .observed_by(Arc::new(Heard(metrics.clone())));
-        let issuing = IssuerSettings {
-            authority,
-            trust_domain: settings.mesh.trust_domain.clone(),
-            longest: settings.max_certificate_lifetime,
-            clock,
-        };
-        let issuer = Issuer::new(issuing, gate.clone(), in_force.clone(), metrics.clone());
-        let issuer = IstioCertificateServiceServer::new(issuer).max_decoding_message_size(LARGEST_REQUEST);
-        let services = Mount::default().with(discovery).with(issuer);
-        let server = Server::new(serving.clone(), Dispatch::new(services, gate, reporting), metrics);
+        let dispatch = foundation.dispatch(&settings, store, reporting, &in_force, &metrics);
+        let Foundation { listeners, listening, serving, lock, .. } = foundation;
 
         let (drain, watch) = drain::channel();
         let mut tasks = JoinSet::new();
-        let admin = match settings.admin {
-            Some(address) => {
-                let routes = crate::admin::routes(
-                    readiness.clone(),
-                    registry,
-                    in_force.clone(),
-                    around.log,
-                    around.trigger,
-                );
-                Some(serve_admin(address, routes, watch.clone(), &mut tasks)?)
-            }
-            None => None,
-        };
-
+        let mut admin = None;
+        if let Some(address) = settings.admin {
+            let routes = admin::routes(readiness.clone(), registry, in_force.clone(), around);
+            admin = Some(serve_admin(address, routes, watch.clone(), &mut tasks)?);
+        }
         // Read before the port is served, so that nobody is turned away who would be welcome a moment later.
         if let Some(reading) = source.read().await {
             publisher.take(reading).await;
         }
         let (readings, read) = mpsc::channel(1);
-        tasks.spawn(publisher.run(read, reported));
-        tasks.spawn(until(watch.clone(), async move {
-            source
-                .watch(|reading| {
-                    let readings = readings.clone();
-                    async move {
-                        // The writer lives as long as this task.
-                        let _ = readings.send(reading).await;
-                    }
-                })
-                .await;
-        }));
-        let mut first = in_force.clone();
-        tasks.spawn(until(watch.clone(), async move {
-            let _ = first.wait_for(Option::is_some).await.map(drop);
-            configured.ready();
-            std::future::pending::<()>().await
-        }));
-        tasks.spawn(until(watch.clone(), async move { serving.renew().await }));
+        tasks.spawn(until(watch.clone(), publisher.run(read, reported)));
+        tasks.spawn(until(watch.clone(), follow(source, readings)));
+        tasks.spawn(until(watch.clone(), ready(in_force.clone(), configured)));
+        let server = Server::new(serving.clone(), dispatch, metrics.clone());
+        tasks.spawn(until(watch.clone(), async move { serving.renew(&metrics).await }));
         for listener in listeners {
             tasks.spawn(server.clone().run(listener, watch.clone()));
         }
@@ -220,6 +163,91 @@ impl Controller {
         self.drain.finished().await;
         self.tasks.shutdown().await;
     }
+}
+
+/// What stands before anything is served: files, keys, ports.
+struct Foundation {
+    state: StateDirectory,
+    lock: Lock,
+    authority: Arc<Authority>,
+    tokens: Arc<Tokens>,
+    captured: Captured,
+    listeners: Vec<TcpListener>,
+    listening: Vec<SocketAddr>,
+    serving: Arc<Serving>,
+}
+
+impl Foundation {
+    fn lay(settings: &Settings) -> Result<Self, StartError> {
+        let state = StateDirectory::open(&settings.state)?;
+        let lock = state.lock_controller()?;
+        let (trust_domain, clock) = (&settings.mesh.trust_domain, &settings.clock);
+        let authority = Arc::new(authority::load_or_create(&state, trust_domain, clock)?);
+        let tokens = Arc::new(Tokens::load_or_create(&state)?);
+        let captured = Captured::load(&state)?;
+        let listeners = listen(&settings.listen)?;
+        let listening: Vec<SocketAddr> =
+            listeners.iter().map(TcpListener::local_addr).collect::<Result<_, _>>()?;
+        let names = authority::serving_names(&listening, &settings.server_names);
+        let serving = Serving::new(authority.clone(), names, clock.clone()).map_err(AuthorityError::from)?;
+        let serving = Arc::new(serving);
+        Ok(Self { state, lock, authority, tokens, captured, listeners, listening, serving })
+    }
+
+    fn metrics(&self, registry: &Registry) -> Metrics {
+        let metrics = Metrics::new(registry);
+        metrics.root_expiry.set(unix(self.authority.not_after()));
+        metrics.serving_expiry.set(unix(self.serving.current().not_after()));
+        metrics
+    }
+
+    fn publisher(&self, settings: &Settings, store: Store, metrics: Metrics) -> Publisher {
+        let (state, captured) = (self.state.clone(), self.captured.clone());
+        Publisher::new(settings.mesh.clone(), state, store, captured, metrics, settings.clock.clone())
+    }
+
+    fn dispatch(
+        &self,
+        settings: &Settings,
+        store: Store,
+        reporting: Reports,
+        in_force: &watch::Receiver<Option<InForce>>,
+        metrics: &Metrics,
+    ) -> Dispatch {
+        let gate = Gate::new(self.tokens.clone(), settings.clock.clone(), metrics.clone());
+        let discovery = ambit_xds::Server::new(store, Admission::new(gate.clone(), in_force.clone()))
+            .observed_by(Arc::new(Heard(metrics.clone())));
+        let issuing = IssuerSettings {
+            authority: self.authority.clone(),
+            trust_domain: settings.mesh.trust_domain.clone(),
+            longest: settings.max_certificate_lifetime,
+            clock: settings.clock.clone(),
+        };
+        let issuer = Issuer::new(issuing, gate.clone(), in_force.clone(), metrics.clone());
+        let issuer = IstioCertificateServiceServer::new(issuer).max_decoding_message_size(LARGEST_REQUEST);
+        Dispatch::new(Mount::default().with(discovery).with(issuer), gate, reporting)
+    }
+}
+
+/// Hands the readings of the directory to the writer.
+async fn follow(source: Source, readings: mpsc::Sender<Reading>) {
+    let hand_over = |reading| {
+        let readings = readings.clone();
+        async move {
+            // The writer ends together with this.
+            let _ = readings.send(reading).await;
+        }
+    };
+    source.watch(hand_over).await;
+}
+
+/// Is ready as soon as a configuration is in force, and does not end before the process does.
+async fn ready(mut in_force: watch::Receiver<Option<InForce>>, configured: Pending) {
+    let first = in_force.wait_for(Option::is_some).await.is_ok();
+    if first {
+        configured.ready();
+    }
+    std::future::pending().await
 }
 
 fn check(settings: &Settings) -> Result<(), StartError> {

@@ -1,17 +1,17 @@
-//! The directory: watched, read as a whole when it settles, and handed on when it is valid and different.
+//! The directory: watched, read as a whole when it settles, and handed on when it is different.
 
-use std::os::unix::fs::MetadataExt;
+mod notices;
+
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_kubernetes::Problem;
-use notify::{RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::check::{self, Configuration};
+use notices::Notices;
 
-/// How long nothing may change before the directory is read.
-const QUIET: Duration = Duration::from_millis(60);
 /// How long a directory that never rests is left unread.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How often the directory is read without a sign of change: the system may lose one, and links hide some.
@@ -23,7 +23,7 @@ const LOAD_SHARE: u32 = 20;
 #[derive(Debug, Clone)]
 pub enum Reading {
     /// It is valid.
-    Valid(Configuration),
+    Valid(Arc<Configuration>),
     /// It is not; what was in force stays.
     Invalid(Vec<Problem>),
 }
@@ -68,16 +68,23 @@ impl Source {
 
     /// Reads the directory now; `None` if it is what it was.
     pub async fn read(&mut self) -> Option<Reading> {
+        let reading = self.load().await?;
+        self.differs(reading)
+    }
+
+    async fn load(&self) -> Option<Reading> {
         let directory = self.directory.clone();
-        let read = tokio::task::spawn_blocking(move || check::read(&directory)).await;
-        let reading = match read {
-            Ok(Ok(configuration)) => Reading::Valid(configuration),
-            Ok(Err(problems)) => Reading::Invalid(problems),
+        match tokio::task::spawn_blocking(move || check::read(&directory)).await {
+            Ok(Ok(configuration)) => Some(Reading::Valid(Arc::new(configuration))),
+            Ok(Err(problems)) => Some(Reading::Invalid(problems)),
             Err(panic) => {
                 tracing::error!(%panic, "reading the configuration failed: this is a bug, please report it");
-                return None;
+                None
             }
-        };
+        }
+    }
+
+    fn differs(&mut self, reading: Reading) -> Option<Reading> {
         if self.last.as_ref().is_some_and(|last| last.same_as(&reading)) {
             return None;
         }
@@ -90,22 +97,30 @@ impl Source {
     where
         F: Future<Output = ()>,
     {
-        let (tell, mut events) = mpsc::channel(1);
-        let mut watching = Watching::start(&self.directory, tell.clone());
-        let mut pause = RESCAN;
+        let mut notices = Notices::start(&self.directory);
         loop {
-            let woken = tokio::time::timeout(pause, events.recv()).await;
-            if woken.is_ok() {
-                settle(&mut events).await;
-            }
-            if watching.is_stale(&self.directory) {
-                watching = Watching::start(&self.directory, tell.clone());
-            }
             let began = Instant::now();
-            if let Some(reading) = self.read().await {
+            if let Some(reading) = self.settled(&mut notices).await.and_then(|reading| self.differs(reading))
+            {
                 changed(reading).await;
             }
-            pause = RESCAN.max(began.elapsed() * LOAD_SHARE);
+            notices.next(RESCAN.max(began.elapsed() * LOAD_SHARE)).await;
+            if notices.stale(&self.directory) {
+                notices = Notices::start(&self.directory);
+            }
+        }
+    }
+
+    /// A reading during which nothing changed, so that a change of several files is taken as one and no half of a file
+    /// as a whole; after [`LONGEST_WAIT`] any reading.
+    async fn settled(&self, notices: &mut Notices) -> Option<Reading> {
+        let deadline = Instant::now() + LONGEST_WAIT;
+        loop {
+            notices.quiet(deadline).await;
+            let reading = self.load().await;
+            if !notices.arrived() || Instant::now() >= deadline {
+                return reading;
+            }
         }
     }
 }
@@ -120,62 +135,4 @@ impl Reading {
             _ => false,
         }
     }
-}
-
-/// Waits until nothing has changed for a while, so that a change of several files is read as one.
-async fn settle(events: &mut mpsc::Receiver<()>) {
-    let deadline = tokio::time::Instant::now() + LONGEST_WAIT;
-    while tokio::time::Instant::now() < deadline {
-        match tokio::time::timeout(QUIET, events.recv()).await {
-            Ok(Some(())) => {}
-            Ok(None) | Err(_) => return,
-        }
-    }
-}
-
-/// The system's notices about one directory.
-struct Watching {
-    /// Kept for its thread.
-    _watcher: Option<notify::RecommendedWatcher>,
-    /// The directory that is watched, which its name may have left.
-    inode: Option<(u64, u64)>,
-}
-
-impl Watching {
-    fn start(directory: &Path, tell: mpsc::Sender<()>) -> Self {
-        let inode = inode(directory);
-        // A full channel holds a notice already.
-        let notice = move |event: notify::Result<notify::Event>| {
-            if event.map_or(true, |event| !event.kind.is_access() || closes(&event)) {
-                let _ = tell.try_send(());
-            }
-        };
-        let watcher = notify::recommended_watcher(notice).and_then(|mut watcher| {
-            watcher.watch(directory, RecursiveMode::Recursive)?;
-            Ok(watcher)
-        });
-        match watcher {
-            Ok(watcher) => Self { _watcher: Some(watcher), inode },
-            Err(error) => {
-                tracing::warn!(%error, directory = %directory.display(),
-                    "changes are noticed late, by reading every {} s: raise fs.inotify limits", RESCAN.as_secs());
-                Self { _watcher: None, inode }
-            }
-        }
-    }
-
-    fn is_stale(&self, directory: &Path) -> bool {
-        self.inode != inode(directory)
-    }
-}
-
-/// Our own reading opens and closes files too; only a writer's end counts.
-fn closes(event: &notify::Event) -> bool {
-    use notify::event::{AccessKind, AccessMode, EventKind};
-    matches!(event.kind, EventKind::Access(AccessKind::Close(AccessMode::Write)))
-}
-
-fn inode(directory: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(directory).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }

@@ -227,3 +227,6 @@ impl fmt::Debug for NodeName {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests;

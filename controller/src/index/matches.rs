@@ -21,8 +21,8 @@ pub(super) fn source(source: &Source, namespace: &str) -> Part {
     let matches = Match {
         namespaces: texts(&source.namespaces),
         not_namespaces: texts(&source.not_namespaces),
-        principals: principals(&source.principals),
-        not_principals: principals(&source.not_principals),
+        principals: texts(&source.principals),
+        not_principals: texts(&source.not_principals),
         service_accounts: accounts(&source.service_accounts, namespace),
         not_service_accounts: accounts(&source.not_service_accounts, namespace),
         source_ips: source.ip_blocks.iter().map(|block| block.network()).collect(),
@@ -62,8 +62,8 @@ pub(super) fn condition(condition: &Condition) -> Part {
             part.matches.not_namespaces = texts(not_values);
         }
         "source.principal" => {
-            part.matches.principals = principals(values);
-            part.matches.not_principals = principals(not_values);
+            part.matches.principals = texts(values);
+            part.matches.not_principals = texts(not_values);
         }
         "destination.ip" => {
             part.matches.destination_ips = part.blocks(values);
@@ -98,11 +98,6 @@ impl Part {
 
 fn texts(values: &[String]) -> Vec<StringMatch> {
     values.iter().map(|value| text(value)).collect()
-}
-
-/// Peers' identities are compared without their scheme, so it is taken off here, too.
-fn principals(values: &[String]) -> Vec<StringMatch> {
-    values.iter().map(|value| text(value.strip_prefix("spiffe://").unwrap_or(value))).collect()
 }
 
 /// `*` is any text, `*end` and `beginning*` are what they look like, anything else is the whole text.

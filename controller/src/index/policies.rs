@@ -1,10 +1,11 @@
 //! AuthorizationPolicies at layer 4.
 //!
-//! What only a waypoint could see makes an ALLOW rule never match and is left out of a DENY rule, whose rest still
-//! denies: both are stricter than what was written. A DENY rule of which nothing is left denies nothing.
+//! What only a waypoint could see makes an ALLOW rule never match, and counts as matching in a DENY rule: both are
+//! stricter than what was written, the second also than Istio's node proxy
+//! (docs/decisions/0003-where-authorization-is-narrower-than-istios.md).
 
 use ambit_kubernetes::{Action as Written, AuthorizationPolicy, Pod, Rule as WrittenRule};
-use ambit_model::policy::{Action, Clause, Match, Rule, Scope};
+use ambit_model::policy::{Action, Clause, Rule, Scope};
 use ambit_model::{Policy, Text};
 
 use super::matches::{self, Part};
@@ -59,16 +60,16 @@ fn one(policy: &AuthorizationPolicy, objects: &Objects<'_>, notes: &mut Vec<Stri
         None if namespace == objects.mesh.root_namespace => Scope::Global,
         None => Scope::Namespace,
     };
+    if policy.spec.rules.iter().any(spells_scheme) {
+        note("a principal that begins with spiffe:// matches nobody; write it without");
+    }
     let mut rules = Vec::new();
     for (at, written) in policy.spec.rules.iter().enumerate() {
         match rule(written, action, namespace) {
             Translated::Whole(rule) => rules.push(rule),
-            Translated::Narrowed(rule) => {
-                note(&format!("rules[{at}] denies more than it says: its layer-7 fields need a waypoint"));
-                rules.push(rule);
-            }
-            Translated::Nothing(rule) => {
-                note(&format!("rules[{at}] denies nothing here: all of its fields need a waypoint"));
+            Translated::Stricter(rule) => {
+                let what = if rule.clauses.is_empty() { "everything" } else { "more than it says" };
+                note(&format!("rules[{at}] denies {what}: its layer-7 fields need a waypoint"));
                 rules.push(rule);
             }
             Translated::NeverAllows => {
@@ -92,36 +93,39 @@ enum Translated {
     /// It does what it says.
     Whole(Rule),
     /// A DENY that lost conditions.
-    Narrowed(Rule),
-    /// A DENY of which nothing is left.
-    Nothing(Rule),
+    Stricter(Rule),
     /// An ALLOW that cannot be decided.
     NeverAllows,
 }
 
 fn rule(written: &WrittenRule, action: Action, namespace: &str) -> Translated {
-    let to: Vec<Part> = written.to.iter().map(|to| matches::operation(&to.operation)).collect();
-    let from: Vec<Part> = written.from.iter().map(|from| matches::source(&from.source, namespace)).collect();
+    let to = written.to.iter().map(|to| matches::operation(&to.operation)).collect();
+    let from = written.from.iter().map(|from| matches::source(&from.source, namespace)).collect();
     let when = written.when.iter().map(|condition| vec![matches::condition(condition)]);
     let clauses: Vec<Vec<Part>> =
-        [to, from].into_iter().chain(when).filter(|parts| !parts.is_empty()).collect();
+        [to, from].into_iter().chain(when).filter(|parts: &Vec<Part>| !parts.is_empty()).collect();
     let layer_7 = clauses.iter().flatten().any(|part| part.layer_7);
     if layer_7 && action == Action::Allow {
         return Translated::NeverAllows;
     }
     let undecodable = clauses.iter().flatten().find_map(|part| part.unreadable.clone());
-    let emptied = |parts: &Vec<Part>| parts.iter().all(|part| part.layer_7 && part.matches.is_empty());
-    let kept: Vec<Clause> =
-        clauses.iter().filter(|parts| !emptied(parts)).map(|parts| clause(parts)).collect();
-    match (layer_7, kept.is_empty()) {
-        // Without any clause a rule always matches; with a clause of an empty match it never does.
-        (true, true) => {
-            let never = Clause { matches: vec![Match::default()] };
-            Translated::Nothing(Rule { clauses: vec![never], undecodable })
-        }
-        (true, false) => Translated::Narrowed(Rule { clauses: kept, undecodable }),
-        (false, _) => Translated::Whole(Rule { clauses: kept, undecodable }),
-    }
+    // Of an alternative that only a waypoint can decide nothing is left: it may hold, so its clause does.
+    let open = |parts: &Vec<Part>| parts.iter().any(|part| part.layer_7 && part.matches.is_empty());
+    let kept = clauses.iter().filter(|parts| !open(parts)).map(|parts| clause(parts)).collect();
+    let rule = Rule { clauses: kept, undecodable };
+    if layer_7 { Translated::Stricter(rule) } else { Translated::Whole(rule) }
+}
+
+/// Whether a principal is written with its scheme, which no peer's principal has.
+fn spells_scheme(rule: &WrittenRule) -> bool {
+    let sources = rule.from.iter().map(|from| &from.source);
+    let mut principals = sources.flat_map(|source| source.principals.iter().chain(&source.not_principals));
+    let mut conditions = rule.when.iter().filter(|condition| condition.key == "source.principal");
+    principals.any(|text| text.starts_with("spiffe://"))
+        || conditions.any(|condition| {
+            let mut values = condition.values.iter().chain(&condition.not_values);
+            values.any(|text| text.starts_with("spiffe://"))
+        })
 }
 
 fn clause(parts: &[Part]) -> Clause {

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -23,6 +24,10 @@ const LARGEST: usize = 4 << 20;
 /// How long a report may take to arrive.
 const READ_TIME: Duration = Duration::from_secs(10);
 
+/// How much of a refused report is read, and for how long, before the refusal.
+const UNREAD: usize = 64 << 10;
+const UNREAD_TIME: Duration = Duration::from_secs(1);
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Report {
@@ -34,19 +39,26 @@ struct Refused(StatusCode, String);
 
 /// Answers a call below [`PREFIX`]: 204 when the report is on disk and published, else a status and one line.
 pub(super) async fn answer(request: Request<Incoming>, gate: &Gate, reports: &Reports) -> Response<Body> {
-    match report(request, gate, reports).await {
+    let (head, mut body) = request.into_parts();
+    let outcome = report(&head, &mut body, gate, reports).await;
+    if outcome.is_err() {
+        // Clients expect their request to be read before it is answered; what is longer or slower is cut off.
+        let rest = Limited::new(body, UNREAD).collect();
+        let _ = tokio::time::timeout(UNREAD_TIME, rest).await;
+    }
+    match outcome {
         Ok(()) => response(StatusCode::NO_CONTENT, String::new()),
         Err(Refused(status, reason)) => response(status, format!("{reason}\n")),
     }
 }
 
-async fn report(request: Request<Incoming>, gate: &Gate, reports: &Reports) -> Result<(), Refused> {
-    let proven = gate.node(request.headers().get(http::header::AUTHORIZATION)).map_err(|refusal| {
+async fn report(head: &Parts, body: &mut Incoming, gate: &Gate, reports: &Reports) -> Result<(), Refused> {
+    let proven = gate.node(head.headers.get(http::header::AUTHORIZATION)).map_err(|refusal| {
         tracing::warn!(call = "captured", "unauthenticated call refused: {refusal}");
         Refused(StatusCode::UNAUTHORIZED, TOLD.to_owned())
     })?;
-    let node = addressed(request.uri().path())?;
-    if request.method() != Method::PUT {
+    let node = addressed(head.uri.path())?;
+    if head.method != Method::PUT {
         return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "only PUT is served here"));
     }
     if node != proven {
@@ -54,7 +66,7 @@ async fn report(request: Request<Incoming>, gate: &Gate, reports: &Reports) -> R
         let reason = format!("the token is for node {proven}, but the report is about {node}");
         return Err(Refused(StatusCode::FORBIDDEN, reason));
     }
-    let pods = read(request.into_body()).await?;
+    let pods = read(body).await?;
     reports.replace(node.clone(), pods).await.map_err(|error| {
         tracing::error!(%node, %error, "captured pods could not be kept, so they are not published");
         match error {
@@ -73,7 +85,7 @@ fn addressed(path: &str) -> Result<NodeName, Refused> {
     node.parse().map_err(|error| refused(StatusCode::BAD_REQUEST, error))
 }
 
-async fn read(body: Incoming) -> Result<Vec<CapturedPod>, Refused> {
+async fn read(body: &mut Incoming) -> Result<Vec<CapturedPod>, Refused> {
     let bytes = match tokio::time::timeout(READ_TIME, Limited::new(body, LARGEST).collect()).await {
         Ok(Ok(bytes)) => bytes.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {

@@ -91,3 +91,24 @@ impl Service<Request<Incoming>> for Dispatch {
         Box::pin(async move { Ok(captured::answer(request, &shared.gate, &shared.reports).await) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{Instant, timeout};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_ten_seconds_to_prove_itself() {
+        let (_sender, receiver) = watch::channel(false);
+        let began = Instant::now();
+        Unproven(receiver).expired().await;
+        assert_eq!(began.elapsed(), UNPROVEN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_proved_itself_stays() {
+        let (sender, receiver) = watch::channel(false);
+        sender.send_replace(true);
+        assert!(timeout(UNPROVEN * 100, Unproven(receiver).expired()).await.is_err());
+    }
+}

@@ -1,0 +1,102 @@
+//! The writer without sockets: time moves by hand.
+
+use std::path::Path;
+
+use ambit_telemetry::Registry;
+use ambit_xds::Kind;
+
+use super::*;
+
+const POD: &str = "\
+{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, spec: {nodeName: one}, status: {podIP: 10.0.0.1}}
+";
+
+fn reading(yaml: &str) -> Reading {
+    let resources = ambit_kubernetes::read_text(Path::new("test.yaml"), yaml).unwrap();
+    let objects = resources.objects.into_iter().map(|loaded| loaded.object).collect();
+    Reading::Valid(Arc::new(Configuration { objects, warnings: Vec::new() }))
+}
+
+fn publisher(directory: &Path) -> (Publisher, StateDirectory, Store) {
+    let state = StateDirectory::open(directory).unwrap();
+    let captured = Captured::load(&state).unwrap();
+    let metrics = Metrics::new(&Registry::new("controller", "test"));
+    let store = Store::default();
+    let clock = Clock::system();
+    let writer =
+        Publisher::new(MeshSettings::default(), state.clone(), store.clone(), captured, metrics, clock);
+    (writer, state, store)
+}
+
+fn web() -> Vec<CapturedPod> {
+    vec![CapturedPod { namespace: "shop".to_owned(), name: "web".to_owned(), uid: None }]
+}
+
+fn private() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_captured_pod_is_forgotten_when_it_has_been_gone_for_a_minute() {
+    let directory = private();
+    let (mut writer, state, _) = publisher(directory.path());
+    writer.take(reading(POD)).await;
+    let node: NodeName = "one".parse().unwrap();
+    writer.report(&node, web()).await.unwrap();
+    writer.take(reading("")).await;
+    tokio::time::advance(GONE - Duration::from_secs(1)).await;
+    writer.forget_absent().await;
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 1);
+    // Its agent still names it: the time begins anew.
+    writer.report(&node, web()).await.unwrap();
+    tokio::time::advance(GONE - Duration::from_secs(1)).await;
+    writer.forget_absent().await;
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 1);
+    tokio::time::advance(GONE).await;
+    writer.forget_absent().await;
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_forgotten_while_no_configuration_was_valid() {
+    let directory = private();
+    let (mut writer, state, store) = publisher(directory.path());
+    writer.report(&"one".parse().unwrap(), web()).await.unwrap();
+    writer.take(Reading::Invalid(Vec::new())).await;
+    tokio::time::advance(GONE * 10).await;
+    writer.forget_absent().await;
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 1);
+    assert_eq!(store.count(Kind::Address) + store.count(Kind::Authorization), 0);
+    assert!(writer.in_force().borrow().is_none());
+}
+
+#[tokio::test]
+async fn an_unchanged_report_writes_nothing() {
+    let directory = private();
+    let (mut writer, state, _) = publisher(directory.path());
+    writer.take(reading(POD)).await;
+    let node: NodeName = "one".parse().unwrap();
+    writer.report(&node, web()).await.unwrap();
+    std::fs::remove_file(state.file(crate::captured::FILE)).unwrap();
+    writer.report(&node, web()).await.unwrap();
+    assert!(!state.file(crate::captured::FILE).exists());
+}
+
+#[tokio::test]
+async fn residents_are_live_pods_with_a_node() {
+    let directory = private();
+    let (mut writer, _, _) = publisher(directory.path());
+    writer.take(reading(POD)).await;
+    let in_force = writer.in_force();
+    let lives = |node: &str, namespace: &str, account: &str| {
+        in_force.borrow().as_ref().unwrap().lives_on(&node.parse().unwrap(), namespace, account)
+    };
+    assert!(lives("one", "shop", "default"));
+    for (node, namespace, account) in
+        [("two", "shop", "default"), ("one", "other", "default"), ("one", "shop", "web")]
+    {
+        assert!(!lives(node, namespace, account));
+    }
+}
