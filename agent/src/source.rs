@@ -1,10 +1,12 @@
 //! The directory of resources, watched: gives the node's pods whenever they change, and keeps the last good ones.
 
+mod fingerprint;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_kubernetes::{Problem, read_directory, validate_set};
@@ -13,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{NodeName, Pods, wanted};
+use fingerprint::Fingerprint;
 
 /// A change is read when nothing more has happened for this long ...
 const QUIET: Duration = Duration::from_millis(50);
@@ -53,14 +56,14 @@ pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<Pods, Vec<Proble
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sourced {
     /// The last good pods; `None` before the first.
-    pub(crate) pods: Option<std::sync::Arc<Pods>>,
+    pub(crate) pods: Option<Arc<Pods>>,
     /// How many problems the directory has now; the pods are older then.
     pub(crate) problems: usize,
 }
 
 /// Follows the directory until the receiver is gone.
 pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sender<Sourced>) {
-    let woken = std::sync::Arc::new(Notify::new());
+    let woken = Arc::new(Notify::new());
     let _watcher = watcher(&directory, &woken);
     let mut last = None;
     let mut said = BTreeSet::new();
@@ -94,7 +97,7 @@ fn publish(outcome: Result<Pods, Vec<Problem>>, said: &mut BTreeSet<String>, out
             out.send_modify(|sourced| {
                 sourced.problems = 0;
                 if sourced.pods.as_deref() != Some(&pods) {
-                    sourced.pods = Some(std::sync::Arc::new(pods));
+                    sourced.pods = Some(Arc::new(pods));
                 }
             });
         }
@@ -125,8 +128,8 @@ async fn quiet(woken: &Notify) {
     }
 }
 
-fn watcher(directory: &Path, woken: &std::sync::Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let woken = std::sync::Arc::clone(woken);
+fn watcher(directory: &Path, woken: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let woken = Arc::clone(woken);
     let watching = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Reading the directory is an event as well, on some systems.
         if !event.is_ok_and(|event| event.kind.is_access()) {
@@ -142,40 +145,4 @@ fn watcher(directory: &Path, woken: &std::sync::Arc<Notify>) -> Option<notify::R
             );
         })
         .ok()
-}
-
-/// Tells whether files of a directory have changed without reading them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fingerprint(Vec<(PathBuf, u64, u64, i64, i64, i64, i64, u64)>);
-
-impl Fingerprint {
-    /// Never the same twice for a directory that cannot be read whole.
-    fn of(directory: &Path) -> Self {
-        let mut files = Vec::new();
-        Self::walk(directory, 16, &mut files);
-        files.sort();
-        Self(files)
-    }
-
-    fn walk(directory: &Path, depth: u8, files: &mut Vec<(PathBuf, u64, u64, i64, i64, i64, i64, u64)>) {
-        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-            let path = entry.path();
-            // Links are followed: what they lead to counts.
-            let Ok(facts) = fs::metadata(&path) else { continue };
-            let times = (facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec());
-            files.push((
-                path.clone(),
-                facts.dev(),
-                facts.ino(),
-                times.0,
-                times.1,
-                times.2,
-                times.3,
-                facts.len(),
-            ));
-            if facts.is_dir() && depth > 0 {
-                Self::walk(&path, depth - 1, files);
-            }
-        }
-    }
 }

@@ -58,7 +58,7 @@ struct World {
 
 impl World {
     fn sight(&self, path: &std::path::Path) -> Sight {
-        let place = PATHS.iter().find(|(name, _)| PathBuf::from(name) == path).unwrap().1;
+        let place = PATHS.iter().find(|(name, _)| path == std::path::Path::new(name)).unwrap().1;
         match self.places[place] {
             Some(inode) => Sight::Seen(id(inode)),
             None => Sight::Missing("nothing there".into()),
