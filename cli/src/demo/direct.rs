@@ -1,7 +1,7 @@
 //! How are the pods' programs made to call each other, and how is each call seen through to what the proxies say of it?
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -15,6 +15,8 @@ use crate::shop::words::{Call, Follow, Load, Order};
 
 /// How long a call and the proxies' word on it may take.
 const PATIENCE: Duration = Duration::from_secs(12);
+/// How long after the client's side of a failure the server's side may still come.
+const OTHER_SIDE: Duration = Duration::from_secs(1);
 
 impl Stage {
     /// Makes a pod's program call another and shows the call, and those that were made to answer it. The call itself
@@ -38,14 +40,15 @@ impl Stage {
         let (method, url) = (method.to_owned(), url.to_owned());
         let what = format!("the proxies' word on {from} calling {url}");
         self.order(from, Order::Call { number, method, url })?;
-        let mut seen: Vec<(Call, Option<Row>)> = Vec::new();
+        let mut seen: Vec<(Call, Instant, Option<Row>)> = Vec::new();
         let complete = |book: &mut Book| {
-            seen.extend(book.calls.drain(..).map(|call| (call, None)));
-            for (call, row) in seen.iter_mut().filter(|(_, row)| row.is_none()) {
-                *row = verdict::unconnected(call).or_else(|| verdict::take(call, &mut book.lines));
+            seen.extend(book.calls.drain(..).map(|call| (call, Instant::now(), None)));
+            for (call, since, row) in seen.iter_mut().filter(|(_, _, row)| row.is_none()) {
+                let patient = since.elapsed() < OTHER_SIDE;
+                *row = verdict::unconnected(call).or_else(|| verdict::take(call, &mut book.lines, patient));
             }
-            let asked = seen.iter().any(|(call, _)| call.number == Some(number));
-            let rows: Option<Vec<Row>> = seen.iter().map(|(_, row)| row.clone()).collect();
+            let asked = seen.iter().any(|(call, ..)| call.number == Some(number));
+            let rows: Option<Vec<Row>> = seen.iter().map(|(_, _, row)| row.clone()).collect();
             rows.filter(|_| asked)
         };
         let mut rows = self.ledger.until(&what, PATIENCE, complete).await?;
@@ -91,7 +94,9 @@ impl Stage {
             microseconds: 0,
         };
         let what = format!("the proxies' word on the connection of {from} to {to}");
-        let row = self.ledger.until(&what, PATIENCE, |book| verdict::take(&call, &mut book.lines)).await?;
+        let since = Instant::now();
+        let told = |book: &mut Book| verdict::take(&call, &mut book.lines, since.elapsed() < OTHER_SIDE);
+        let row = self.ledger.until(&what, PATIENCE, told).await?;
         event::tell(&Event::Row(row.clone()));
         Ok(row)
     }

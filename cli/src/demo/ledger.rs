@@ -11,6 +11,8 @@ use tokio::time::timeout;
 use super::access::Line;
 use crate::shop::words::{Call, Follow, Load, News};
 
+/// Those who wait look again after this long even if nothing was entered: time itself may be what they wait for.
+const LOOK: Duration = Duration::from_millis(100);
 /// How many of a part's last lines are remembered.
 const TAIL: usize = 60;
 /// How many connections are remembered that no call has claimed.
@@ -117,9 +119,8 @@ impl Ledger {
                     }
                     book.all_alive()?;
                 }
-                if changed.changed().await.is_err() {
-                    return std::future::pending().await;
-                }
+                // The sender is ours: a change, or time.
+                let _ = timeout(LOOK, changed.changed()).await;
             }
         };
         timeout(patience, waiting)

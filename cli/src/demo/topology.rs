@@ -33,12 +33,18 @@ impl Topology {
             }
             topology.namespaces.insert(name, namespace);
         }
-        for node in &NODES {
-            topology.bridge(node)?;
-        }
+        let [first, second] = &NODES;
+        topology.bridge(first)?;
+        // Between the bridges, so that its ends have different numbers: the kernel takes ends with the same one for no
+        // link, and may report their carrier, for which IPv6 waits, a second late.
         topology.link()?;
+        topology.bridge(second)?;
         for pod in &PODS {
             topology.attach(pod)?;
+        }
+        // Last, when it has carrier, for the same reason.
+        for node in &NODES {
+            Links::open(topology.namespace(node.name)?)?.up(BRIDGE)?;
         }
         Ok(topology)
     }
@@ -60,7 +66,6 @@ impl Topology {
         for network in self.families(node.bridge()) {
             links.address(BRIDGE, network)?;
         }
-        links.up(BRIDGE)?;
         Ok(forward(namespace)?)
     }
 

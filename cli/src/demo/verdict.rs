@@ -69,7 +69,9 @@ pub(crate) enum Verdict {
 ///
 /// The client's side tells of an enrolled caller's connection, found by the caller's port. The server's side tells of
 /// the tunnel's inside, found by identity and address, or of a plaintext connection, again found by the caller's port.
-pub(crate) fn take(call: &Call, lines: &mut Vec<Line>) -> Option<Row> {
+/// When the client's side tells of a failure, the server may have heard of the connection or not: while `patient`, its
+/// side is awaited.
+pub(crate) fn take(call: &Call, lines: &mut Vec<Line>, patient: bool) -> Option<Row> {
     let local = call.local?;
     let enrolled = Pod::named(&call.from).is_some_and(|pod| pod.enrolled);
     let at = |lines: &[Line], direction| {
@@ -90,11 +92,9 @@ pub(crate) fn take(call: &Call, lines: &mut Vec<Line>) -> Option<Row> {
         Some(_) => None,
         None => Some(at(lines, Direction::Inbound)),
     };
-    // The tunnel itself failed: no server ever heard of it.
-    let unheard = |out: &Line| out.error.as_deref().is_some_and(|error| !error.contains("401"));
     let inbound = match inbound {
         Some(Some(index)) => lines.get(index).cloned(),
-        Some(None) if out.as_ref().is_some_and(unheard) => None,
+        Some(None) if !patient && out.as_ref().is_some_and(|out| out.error.is_some()) => None,
         Some(None) => return None,
         None => None,
     };

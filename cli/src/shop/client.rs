@@ -1,6 +1,6 @@
 //! How does a program of the shop call another: by name, one connection a call, and how is it told?
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
 use super::words::{Call, News, Teller};
@@ -29,7 +29,7 @@ pub(crate) enum CallError {
     #[error("{0} is not a known name: look into /etc/hosts")]
     Name(String),
     /// No connection.
-    #[error("cannot connect to {0}: {1}")]
+    #[error("no connection to {0}: {1}")]
     Connect(SocketAddr, std::io::Error),
     /// Nothing within the patience.
     #[error("no {0} within 5 s")]
@@ -45,8 +45,14 @@ pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Its own end.
     pub(crate) local: SocketAddr,
-    /// The other end, as dialled.
-    pub(crate) remote: SocketAddr,
+}
+
+/// A connection that is about to be made. Its own end is known already: a refusal may come before anything else.
+#[derive(Debug)]
+pub(crate) struct Dialling {
+    socket: TcpSocket,
+    local: SocketAddr,
+    remote: SocketAddr,
 }
 
 /// The calling side of a program.
@@ -117,8 +123,9 @@ impl Client {
         let target = Target::parse(url)?;
         call.to.clone_from(&target.host);
         call.request = format!("{method} {}", target.path);
-        let mut connection = Connection::open(&target).await?;
-        (call.local, call.remote) = (Some(connection.local), Some(connection.remote));
+        let dialling = Dialling::prepare(&target).await?;
+        (call.local, call.remote) = (Some(dialling.local), Some(dialling.remote));
+        let mut connection = dialling.connect().await?;
         let response = connection.request(self.request(method, &target, false)).await?;
         let status = response.status();
         let body = timeout(PATIENCE, response.into_body().collect()).await;
@@ -155,19 +162,9 @@ impl Client {
 }
 
 impl Connection {
-    /// Connects to the first address of the target's name, of IPv4 where it has one, as most programs in clusters do.
+    /// Connects to a target.
     pub(crate) async fn open(target: &Target) -> Result<Self, CallError> {
-        let unknown = || CallError::Name(target.host.clone());
-        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-        let remote = found.map_err(|_| unknown())?.min_by_key(SocketAddr::is_ipv6).ok_or_else(unknown)?;
-        let failed = |error| CallError::Connect(remote, error);
-        let stream = timeout(PATIENCE, TcpStream::connect(remote)).await;
-        let stream = stream.map_err(|_| CallError::Late("connection"))?.map_err(failed)?;
-        let local = stream.local_addr().map_err(failed)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(CallError::Ended)?;
-        // Its error comes back through the request as well.
-        tokio::spawn(connection);
-        Ok(Self { sender, local, remote })
+        Dialling::prepare(target).await?.connect().await
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -179,6 +176,45 @@ impl Connection {
         let answer = timeout(PATIENCE, self.sender.send_request(request)).await;
         answer.map_err(|_| CallError::Late("answer"))?.map_err(CallError::Ended)
     }
+}
+
+impl Dialling {
+    /// Chooses the first address of the target's name, of IPv4 where it has one, as most programs in clusters do.
+    pub(crate) async fn prepare(target: &Target) -> Result<Self, CallError> {
+        let unknown = || CallError::Name(target.host.clone());
+        let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+        let remote = found.map_err(|_| unknown())?.min_by_key(SocketAddr::is_ipv6).ok_or_else(unknown)?;
+        let bound = || -> std::io::Result<(TcpSocket, SocketAddr)> {
+            let socket = if remote.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_reuseaddr(true)?;
+            socket.bind(SocketAddr::new(source_of(remote)?, 0))?;
+            let local = socket.local_addr()?;
+            Ok((socket, local))
+        };
+        let (socket, local) = bound().map_err(|error| CallError::Connect(remote, error))?;
+        Ok(Self { socket, local, remote })
+    }
+
+    async fn connect(self) -> Result<Connection, CallError> {
+        let Self { socket, local, remote } = self;
+        let stream = timeout(PATIENCE, socket.connect(remote)).await;
+        let stream = stream
+            .map_err(|_| CallError::Late("connection"))?
+            .map_err(|error| CallError::Connect(remote, error))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(CallError::Ended)?;
+        // Its error comes back through the request as well.
+        tokio::spawn(connection);
+        Ok(Connection { sender, local })
+    }
+}
+
+/// The address from which the system reaches `remote`. Sends nothing.
+fn source_of(remote: SocketAddr) -> std::io::Result<IpAddr> {
+    let any: IpAddr =
+        if remote.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(remote)?;
+    socket.local_addr().map(|local| local.ip())
 }
 
 impl Target {

@@ -18,11 +18,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(crate) async fn perform(stage: &Stage) -> anyhow::Result<()> {
     event::section(
         "A policy edit reaches an open connection",
-        "web reads catalog's endless price feed. Then catalog is closed to web, in one YAML file.",
+        "web and cart read catalog's endless price feed. Then catalog is closed to web, in one YAML file.",
     );
+    let spared = stage.follow("cart", "http://catalog/feed")?;
+    stage.followed(spared, "the price feed", |follow| follow.pieces > 0).await?;
     let number = stage.follow("web", "http://catalog/feed")?;
     let before = stage.followed(number, "the price feed", |follow| follow.pieces >= PIECES).await?;
-    event::note(format!("{} pieces of the feed have come, the connection is open", before.pieces));
+    event::note(format!("{} pieces of the feed have come, both connections are open", before.pieces));
     resources::write(&stage.place.config(), POLICIES, &format!("{POLICY_TEXT}{CLOSED_CATALOG}"))?;
     let edited = Instant::now();
     event::note(format!("{POLICIES} saved, with a DENY policy added"));
@@ -32,11 +34,21 @@ pub(crate) async fn perform(stage: &Stage) -> anyhow::Result<()> {
     let cut = row.is_denied_by("/catalog-closed-to-web") && took <= IN_FORCE;
     let detail = format!("cut {} ms after the file was saved: {}", took.as_millis(), row.sentence());
     expect("an edit cuts an open connection within 2 s", cut, detail);
+    let seen = stage.followed(spared, "the price feed", |_| true).await?.pieces;
+    let goes_on = stage
+        .followed(spared, "cart's price feed", |follow| follow.pieces > seen || follow.ended.is_some())
+        .await?;
+    stage.stop("cart", spared)?;
+    let detail = match &goes_on.ended {
+        None => format!("cart's connection goes on, {} pieces so far", goes_on.pieces),
+        Some(reason) => format!("cart's connection ended as well: {reason}"),
+    };
+    expect("it leaves the open connection of another alone", goes_on.ended.is_none(), detail);
     let denied = stage.one_call("web", "GET", "http://catalog/items").await?;
     let other = stage.one_call("cart", "GET", "http://catalog/items").await?;
     let exact = denied.is_denied_by("/catalog-closed-to-web") && other.is_answered();
     expect(
-        "it refuses new ones, and nobody else's",
+        "it refuses new ones of web, and of nobody else",
         exact,
         format!("{}; {}", denied.sentence(), other.sentence()),
     );

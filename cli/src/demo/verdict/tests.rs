@@ -32,10 +32,10 @@ fn a_tunnel_is_told_by_both_sides() {
     let inbound = line("inbound", "10.244.1.10:51111", &format!(r#"{TUNNEL},"policy":"shop/cart-callers""#));
     let other = line("inbound", "10.244.1.10:51111", &TUNNEL.replace("sa/web", "sa/payments"));
     let mut lines = vec![other.clone(), outbound.clone()];
-    assert_eq!(take(&call, &mut lines), None, "the server's side is awaited");
+    assert_eq!(take(&call, &mut lines, true), None, "the server's side is awaited");
     assert_eq!(lines.len(), 2);
     lines.push(inbound);
-    let row = take(&call, &mut lines).unwrap();
+    let row = take(&call, &mut lines, true).unwrap();
     assert!(row.is_mutual() && row.is_answered() && row.is_allowed_by("/cart-callers"));
     assert_eq!((row.to.as_str(), lines), ("cart", vec![other]));
 }
@@ -52,7 +52,7 @@ fn a_refusal_is_told_by_the_server() {
             &format!(r#"{TUNNEL},"error":"http status: 401 Unauthorized""#),
         ),
     ];
-    let row = take(&call, &mut lines).unwrap();
+    let row = take(&call, &mut lines, true).unwrap();
     assert!(row.is_mutual() && row.is_denied_by("/x") && !row.is_answered());
     assert!(lines.is_empty());
 }
@@ -61,16 +61,18 @@ fn a_refusal_is_told_by_the_server() {
 fn a_tunnel_that_failed_has_no_server_side() {
     let call = call("web", "10.96.0.12:80", Err("connection reset".into()));
     let failed = format!(r#"{TUNNEL},"error":"no route""#);
-    let row = take(&call, &mut vec![line("outbound", "10.244.1.10:40000", &failed)]).unwrap();
+    let mut lines = vec![line("outbound", "10.244.1.10:40000", &failed)];
+    assert_eq!(take(&call, &mut lines, true), None, "the server may yet tell of it");
+    let row = take(&call, &mut lines, false).unwrap();
     assert_eq!(row.verdict, Verdict::Failed { reason: "no route".into() });
 }
 
 #[test]
 fn an_outsider_is_told_by_the_server_only() {
     let call = call("outsider", "10.244.2.13:8080", Ok(200));
-    assert_eq!(take(&call, &mut vec![]), None);
+    assert_eq!(take(&call, &mut vec![], true), None);
     let mut lines = vec![line("inbound", "10.244.1.10:40000", r#","dst.workload":"catalog""#)];
-    let row = take(&call, &mut lines).unwrap();
+    let row = take(&call, &mut lines, true).unwrap();
     assert_eq!(
         (row.security.clone(), row.verdict.clone()),
         (Security::Plaintext, Verdict::Allowed { policy: None })
@@ -82,7 +84,7 @@ fn an_outsider_is_told_by_the_server_only() {
 fn nobody_asks_before_an_outsider() {
     let call = call("web", "10.96.0.14:80", Ok(200));
     let mut lines = vec![line("outbound", "10.244.1.10:40000", r#","dst.workload":"outsider""#)];
-    let row = take(&call, &mut lines).unwrap();
+    let row = take(&call, &mut lines, true).unwrap();
     assert_eq!((row.to.as_str(), row.verdict.clone()), ("outsider", Verdict::NotAsked));
     assert!(row.is_answered());
 }
