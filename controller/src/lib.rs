@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod index;
 pub mod issue;
 pub mod metrics;
+pub mod names;
 pub mod publish;
 pub mod run;
 pub mod serve;

@@ -15,6 +15,7 @@ use crate::captured::{Captured, CapturedPod};
 use crate::check::Configuration;
 use crate::index::{self, Index};
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::settings::MeshSettings;
 use crate::source::Reading;
 use crate::state::{StateDirectory, StateError};
@@ -89,6 +90,7 @@ pub struct Publisher {
     mesh: MeshSettings,
     state: StateDirectory,
     store: Store,
+    names: Names,
     metrics: Metrics,
     clock: Clock,
     configuration: Option<Arc<Configuration>>,
@@ -116,6 +118,7 @@ impl Publisher {
             mesh,
             state,
             store,
+            names: Names::default(),
             metrics,
             clock,
             configuration: None,
@@ -125,6 +128,11 @@ impl Publisher {
             notes: Vec::new(),
             in_force: watch::Sender::new(None),
         }
+    }
+
+    /// The names of what is published.
+    pub fn names(&self) -> Names {
+        self.names.clone()
     }
 
     /// What is in force; `None` before the first valid configuration.
@@ -268,6 +276,7 @@ impl Publisher {
     /// Policies come before the workloads that list them and go after them; a policy that takes another's place is
     /// there before the other goes, because without any ALLOW everything is allowed.
     fn serve(&self, index: &Index) {
+        self.names.replace(index);
         let policies: Vec<Resource> = index.policies.iter().map(Resource::policy).collect();
         self.store.update(Kind::Authorization, policies.iter().cloned(), []);
         let services = index.services.iter().map(Resource::service);

@@ -106,7 +106,7 @@ impl Controller {
         let mut publisher = foundation.publisher(&settings, store.clone(), metrics.clone());
         let in_force = publisher.in_force();
         let (reporting, reported) = reports();
-        let dispatch = foundation.dispatch(&settings, store, reporting, &in_force, &metrics);
+        let dispatch = foundation.dispatch(&settings, store, reporting, &publisher, &metrics);
         let Foundation { listeners, listening, serving, lock, .. } = foundation;
 
         let (drain, watch) = drain::channel();
@@ -211,11 +211,13 @@ impl Foundation {
         settings: &Settings,
         store: Store,
         reporting: Reports,
-        in_force: &watch::Receiver<Option<InForce>>,
+        publisher: &Publisher,
         metrics: &Metrics,
     ) -> Dispatch {
+        let in_force = publisher.in_force();
         let gate = Gate::new(self.tokens.clone(), settings.clock.clone(), metrics.clone());
         let discovery = ambit_xds::Server::new(store, Admission::new(gate.clone(), in_force.clone()))
+            .resolving_by(Arc::new(publisher.names()))
             .observed_by(Arc::new(Heard(metrics.clone())));
         let issuing = IssuerSettings {
             authority: self.authority.clone(),
@@ -223,7 +225,7 @@ impl Foundation {
             longest: settings.max_certificate_lifetime,
             clock: settings.clock.clone(),
         };
-        let issuer = Issuer::new(issuing, gate.clone(), in_force.clone(), metrics.clone());
+        let issuer = Issuer::new(issuing, gate.clone(), in_force, metrics.clone());
         let issuer = IstioCertificateServiceServer::new(issuer).max_decoding_message_size(LARGEST_REQUEST);
         Dispatch::new(Mount::default().with(discovery).with(issuer), gate, reporting)
     }

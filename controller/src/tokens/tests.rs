@@ -34,11 +34,14 @@ fn a_token_counts_from_its_issue_to_its_end_give_or_take_the_skew() {
 
 #[test]
 fn bearer_tokens_come_in_one_header_of_either_case() {
-    let read = |text: &'static str| bearer(Some(&http::HeaderValue::from_static(text)));
-    assert_eq!(read("Bearer a.b.c"), Ok("a.b.c"));
-    assert_eq!(read("bearer a.b.c"), Ok("a.b.c"));
-    assert_eq!(read("Basic a"), Err(TokenRefusal::Missing));
-    assert_eq!(read("a.b.c"), Err(TokenRefusal::Missing));
+    for (text, expected) in [
+        ("Bearer a.b.c", Ok("a.b.c")),
+        ("bearer a.b.c", Ok("a.b.c")),
+        ("Basic a", Err(TokenRefusal::Missing)),
+        ("a.b.c", Err(TokenRefusal::Missing)),
+    ] {
+        assert_eq!(bearer(Some(&http::HeaderValue::from_static(text))), expected);
+    }
     assert_eq!(bearer(None), Err(TokenRefusal::Missing));
 }
 
