@@ -155,14 +155,14 @@ fn an_allow_rule_with_layer_7_never_allows() {
 
 #[test]
 fn a_deny_rule_with_layer_7_denies_by_the_rest() {
-    let namespaces = Match { namespaces: vec![StringMatch::Exact("a".into())], ..Match::default() };
+    let namespaces = [Match { namespaces: vec![StringMatch::Exact("a".into())], ..Match::default() }];
     let expected = [
         (rule(&[]), "denies everything"),
         // The other alternative may hold, so the ports say nothing.
         (rule(&[]), "denies everything"),
-        (rule(&[&[namespaces.clone()]]), "denies more than it says"),
+        (rule(&[&namespaces]), "denies more than it says"),
         (rule(&[]), "denies everything"),
-        (rule(&[&[namespaces]]), "denies more than it says"),
+        (rule(&[&namespaces]), "denies more than it says"),
         (rule(&[]), "denies everything"),
     ];
     for (written, (rule, said)) in LAYER_7.into_iter().zip(expected) {
