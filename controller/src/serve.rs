@@ -2,6 +2,7 @@
 
 mod captured;
 mod dispatch;
+mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::authority::Serving;
 use crate::metrics::Metrics;
 
 pub use dispatch::Dispatch;
+use sources::{Place, Sources};
 
 /// Connections at once; more are closed as they come.
 const CONNECTIONS: usize = 4096;
@@ -27,13 +29,15 @@ pub struct Server {
     serving: Arc<Serving>,
     dispatch: Dispatch,
     seats: Arc<Semaphore>,
+    sources: Sources,
     metrics: Metrics,
 }
 
 impl Server {
     /// A server of `dispatch` under the certificate of `serving`.
     pub fn new(serving: Arc<Serving>, dispatch: Dispatch, metrics: Metrics) -> Self {
-        Self { serving, dispatch, seats: Arc::new(Semaphore::new(CONNECTIONS)), metrics }
+        let seats = Arc::new(Semaphore::new(CONNECTIONS));
+        Self { serving, dispatch, seats, sources: Sources::default(), metrics }
     }
 
     /// Serves a listener until the drain starts. Connections hold the watch.
@@ -45,16 +49,21 @@ impl Server {
                 self.refused(peer, "full", &format!("{CONNECTIONS} connections are open already"));
                 return;
             };
+            let Some(place) = self.sources.take(peer.ip()) else {
+                let reason = format!("{} unproven connections of this address are open", sources::MOST);
+                self.refused(peer, "source", &reason);
+                return;
+            };
             let (server, drain) = (self.clone(), connections.clone());
             tokio::spawn(async move {
-                server.connection(stream, peer, drain).await;
+                server.connection(stream, peer, place, drain).await;
                 drop(seat);
             });
         })
         .await;
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, drain: Watch) {
+    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: Place, drain: Watch) {
         // Bounded in time by the handshake itself.
         let stream = match accept_control(stream, &self.serving.current()).await {
             Ok(stream) => stream,
@@ -64,9 +73,13 @@ impl Server {
         let (dispatch, unproven) = self.dispatch.for_connection();
         let stop = async {
             tokio::select! {
-                _ = drain.signaled() => {}
-                () = unproven.expired() => self.refused(peer, "unproven", "no call with a valid token came"),
+                _ = drain.signaled() => return,
+                proven = unproven.outcome() => if !proven {
+                    return self.refused(peer, "unproven", "no call with a valid token came");
+                },
             }
+            drop(place);
+            drain.signaled().await;
         };
         if let Err(error) = serve_connection(stream, dispatch, stop).await {
             tracing::debug!(%peer, %error, "control connection ended");

@@ -1,8 +1,10 @@
 //! The program itself: what it does, and one clear line for every wrong input.
 
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::fixture::{Mesh, SHOP};
 
@@ -197,15 +199,15 @@ async fn a_damaged_state_directory_is_refused_with_the_remedy() {
     mesh.restart().await.unwrap();
 }
 
-#[test]
-fn the_program_serves_until_it_is_told_to_end() {
-    use std::io::{BufRead, BufReader};
-    let mesh = Mesh::new(&[("shop.yaml", SHOP)]);
+/// A running controller program, and what it prints.
+fn spawn(mesh: &Mesh, more: &[&str]) -> (Child, impl Iterator<Item = String>, Vec<SocketAddr>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_controller"))
         .args(["--config", text(&mesh.config()), "--state", text(&mesh.state())])
         .args(["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--admin", "off"])
+        .args(more)
         .stdout(Stdio::piped())
         .env_remove("RUST_LOG")
+        .env_remove("LOG_FORMAT")
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
@@ -213,9 +215,30 @@ fn the_program_serves_until_it_is_told_to_end() {
     while listening.len() < 2 {
         let line = lines.next().expect("it ended");
         if let Some((_, address)) = line.split_once("address=") {
-            listening.push(address.parse::<std::net::SocketAddr>().unwrap());
+            listening.push(address.parse().unwrap());
         }
     }
+    (child, lines, listening)
+}
+
+#[test]
+fn f1_a_killed_controller_starts_again_with_the_same_root() {
+    let mesh = Mesh::new(&[("shop.yaml", SHOP)]);
+    let root = || std::fs::read(mesh.state().join("root-cert.pem")).unwrap();
+    let (mut first, ..) = spawn(&mesh, &[]);
+    let before = root();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (mut second, ..) = spawn(&mesh, &[]);
+    assert_eq!(root(), before);
+    second.kill().unwrap();
+    second.wait().unwrap();
+}
+
+#[test]
+fn the_program_serves_until_it_is_told_to_end() {
+    let mesh = Mesh::new(&[("shop.yaml", SHOP)]);
+    let (mut child, lines, listening) = spawn(&mesh, &[]);
     for address in listening {
         std::net::TcpStream::connect(address).unwrap();
     }

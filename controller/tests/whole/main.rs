@@ -6,4 +6,5 @@ mod certificates;
 mod command;
 mod configuration;
 mod fixture;
+mod hostile;
 mod tokens;
