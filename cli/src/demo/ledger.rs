@@ -61,7 +61,7 @@ pub(crate) struct PartEntry {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WaitError {
     /// A part of the mesh is gone.
-    #[error("{part} ended unexpectedly ({how}): see its last lines")]
+    #[error("{part} ended unexpectedly ({how}): see what it logged, or start the demo again with --verbose")]
     Ended {
         /// Which.
         part: String,
@@ -69,7 +69,7 @@ pub(crate) enum WaitError {
         how: String,
     },
     /// It took too long.
-    #[error("waited {} s in vain for {what}: see what the parts logged", patience.as_secs())]
+    #[error("waited {} s in vain for {what}: start the demo again with --verbose", patience.as_secs())]
     Late {
         /// For what.
         what: String,

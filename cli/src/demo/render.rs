@@ -5,11 +5,12 @@ use super::plan::{NODES, PODS};
 use super::style::{Style, cut, wrap};
 use super::verdict::{Row, Security, Verdict};
 
-/// From this width on a request takes one line.
-const WIDE: usize = 124;
-const ENDS: usize = 22;
-const REQUEST: usize = 18;
+/// Columns of a request's line.
+const ENDS: usize = 20;
+const REQUEST: usize = 17;
+const HOW: usize = 10;
 const IDENTITY: usize = 38;
+const TIME: usize = 9;
 
 /// What is going to be built.
 pub(crate) fn introduction(style: Style, unprivileged: bool) -> Vec<String> {
@@ -75,11 +76,10 @@ pub(crate) fn note(style: Style, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// A request: who called whom, with which identity, how, and what the policy said.
+/// A request: who called whom, with which identity, how, and what the policy said. In one line where that fits.
 pub(crate) fn row(style: Style, row: &Row) -> Vec<String> {
     let ends = format!("{}{} → {}", if row.nested { "└ " } else { "" }, row.from, row.to);
-    let ends = cut(&ends, ENDS);
-    let request = cut(&row.request, REQUEST);
+    let front = format!("    {:ENDS$} {:REQUEST$}", cut(&ends, ENDS), cut(&row.request, REQUEST));
     let time = match row.microseconds {
         0 => String::new(),
         some => format!("{:.1} ms", some as f64 / 1000.0),
@@ -88,30 +88,39 @@ pub(crate) fn row(style: Style, row: &Row) -> Vec<String> {
         Security::MutualTls { client, .. } => (style.green("mutual TLS"), client.as_str()),
         Security::Plaintext => (style.yellow("plaintext "), "no identity"),
     };
-    let front = format!("    {ends:ENDS$} {request:REQUEST$}");
-    let time = format!("{time:>9}");
-    if style.width >= WIDE {
-        let left = style.width - (4 + ENDS + 1 + REQUEST + 1 + 10 + 2 + IDENTITY + 1 + 1 + time.len());
-        let identity = format!("{:IDENTITY$}", cut(identity, IDENTITY));
-        let verdict = verdict(style, row, left);
-        return vec![format!("{front} {how}  {} {verdict} {}", style.dim(identity), style.dim(time))];
+    let said = verdict(row);
+    let left = style.width.saturating_sub(4 + ENDS + 1 + REQUEST + 1 + HOW + 2 + IDENTITY + 2 + TIME);
+    if said.chars().count() <= left && identity.chars().count() <= IDENTITY {
+        let said = coloured(style, row, &format!("{said:left$}"));
+        let identity = style.dim(format!("{identity:IDENTITY$}"));
+        return vec![format!("{front} {how}  {identity} {said} {}", style.dim(format!("{time:>TIME$}")))];
     }
-    let left = style.width - (4 + ENDS + 1 + REQUEST + 1 + 1 + time.len());
+    let gap = style.width - (4 + ENDS + 1 + REQUEST + 1 + HOW);
+    let said = cut(&said, style.width - 6);
+    let identity = cut(identity, (style.width - 6).saturating_sub(said.chars().count() + 2));
     vec![
-        format!("{front} {} {}", verdict(style, row, left), style.dim(time)),
-        format!("      {} {}", how, style.dim(cut(identity, style.width - 17))),
+        format!("{front} {how}{}", style.dim(format!("{time:>gap$}"))),
+        format!("      {}  {}", coloured(style, row, &said), style.dim(identity)),
     ]
 }
 
-/// The verdict, `width` columns wide.
-fn verdict(style: Style, row: &Row, width: usize) -> String {
-    let fitted = |sign: &str, text: String| format!("{:width$}", cut(&format!("{sign} {text}"), width));
+/// The verdict in words.
+fn verdict(row: &Row) -> String {
     match &row.verdict {
-        Verdict::Allowed { policy: Some(policy) } => style.green(fitted("✓", format!("allowed by {policy}"))),
-        Verdict::Allowed { policy: None } => style.green(fitted("✓", "allowed, no policy asks".to_owned())),
-        Verdict::Denied { policy } => style.yellow(fitted("✗", format!("denied by {policy}"))),
-        Verdict::Failed { reason } => style.red(fitted("!", format!("failed: {reason}"))),
-        Verdict::NotAsked => style.dim(fitted("·", "out of the mesh".to_owned())),
+        Verdict::Allowed { policy: Some(policy) } => format!("✓ allowed by {policy}"),
+        Verdict::Allowed { policy: None } => "✓ allowed, no policy asks".to_owned(),
+        Verdict::Denied { policy } => format!("✗ denied by {policy}"),
+        Verdict::Failed { reason } => format!("! failed: {reason}"),
+        Verdict::NotAsked => "· out of the mesh".to_owned(),
+    }
+}
+
+fn coloured(style: Style, row: &Row, text: &str) -> String {
+    match &row.verdict {
+        Verdict::Allowed { .. } => style.green(text),
+        Verdict::Denied { .. } => style.yellow(text),
+        Verdict::Failed { .. } => style.red(text),
+        Verdict::NotAsked => style.dim(text),
     }
 }
 
@@ -174,17 +183,22 @@ mod tests {
 
     #[test]
     fn every_line_fits_and_columns_align() {
-        for width in [60, 80, 100, 124, 140] {
+        for width in [64, 80, 100, 124, 140] {
             let style = Style::plain(width);
             let (short, long) = (row(style, &sample("shop/x")), row(style, &sample(&"long-name/".repeat(9))));
             for line in short.iter().chain(&long) {
-                assert!(line.chars().count() <= width, "{width}: {line}");
+                assert!(line.trim_end().chars().count() <= width, "{width}: {line}");
             }
             let end = |lines: &[String]| lines[0].find("1.2 ms").map(|at| lines[0][..at].chars().count());
             assert!(end(&short).is_some());
             assert_eq!(end(&short), end(&long), "at width {width}");
+            assert_eq!(short.len(), if width >= 124 { 1 } else { 2 });
             let all = short.concat();
-            assert!(all.contains("web → payments") && all.contains("spiffe://cluster.local/ns/shop/sa/web"));
+            assert!(
+                all.contains("web → payments")
+                    && all.contains("denied by shop/x")
+                    && all.contains("spiffe://cluster.local/ns/shop/sa/web")
+            );
         }
     }
 

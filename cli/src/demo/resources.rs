@@ -75,7 +75,7 @@ pub(crate) const CLOSED_CATALOG: &str = "\
 apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata:
-  name: catalog-closed-to-web
+  name: catalog-not-web
   namespace: shop
 spec:
   selector:

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::IsTerminal;
 
 /// Lines are not made longer than this, however wide the terminal is.
-const WIDEST: usize = 140;
-const NARROWEST: usize = 60;
+const WIDEST: usize = 150;
+const NARROWEST: usize = 64;
 const USUAL: usize = 100;
 
 /// The look.
@@ -90,6 +90,9 @@ pub(crate) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
+    if width == 0 {
+        return String::new();
+    }
     let mut kept: String = text.chars().take(width.saturating_sub(1)).collect();
     kept.push('…');
     kept
@@ -106,6 +109,7 @@ mod tests {
         assert_eq!(wrap("", 4), Vec::<String>::new());
         assert_eq!(cut("abcdef", 4), "abc…");
         assert_eq!(cut("añb→", 4), "añb→");
+        assert_eq!(cut("añb→", 0), "");
     }
 
     #[test]

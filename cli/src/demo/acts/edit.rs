@@ -31,7 +31,7 @@ pub(crate) async fn perform(stage: &Stage) -> anyhow::Result<()> {
     let after = stage.followed(number, "the end of the price feed", |follow| follow.ended.is_some()).await?;
     let took = edited.elapsed();
     let row = stage.verdict_on("web", "catalog", "GET /feed", &after).await?;
-    let cut = row.is_denied_by("/catalog-closed-to-web") && took <= IN_FORCE;
+    let cut = row.is_denied_by("/catalog-not-web") && took <= IN_FORCE;
     let detail = format!("cut {} ms after the file was saved: {}", took.as_millis(), row.sentence());
     expect("an edit cuts an open connection within 2 s", cut, detail);
     let seen = stage.followed(spared, "the price feed", |_| true).await?.pieces;
@@ -46,7 +46,7 @@ pub(crate) async fn perform(stage: &Stage) -> anyhow::Result<()> {
     expect("it leaves the open connection of another alone", goes_on.ended.is_none(), detail);
     let denied = stage.one_call("web", "GET", "http://catalog/items").await?;
     let other = stage.one_call("cart", "GET", "http://catalog/items").await?;
-    let exact = denied.is_denied_by("/catalog-closed-to-web") && other.is_answered();
+    let exact = denied.is_denied_by("/catalog-not-web") && other.is_answered();
     expect(
         "it refuses new ones of web, and of nobody else",
         exact,

@@ -1,6 +1,6 @@
 //! What did the show come to?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -52,10 +52,8 @@ impl Account {
 
     /// The stage ended before the show did, with these words, unless it told its trouble itself.
     pub(crate) fn lost(&mut self, said: &str) {
-        let last = said
-            .lines()
-            .last()
-            .map_or("the demo's stage was killed", |line| line.trim_start_matches("ambit: "));
+        let silent = "the demo's stage ended without a word: somebody killed it, or the machine lacks memory";
+        let last = said.lines().last().map_or(silent, |line| line.trim_start_matches("ambit: "));
         self.trouble.get_or_insert_with(|| (last.to_owned(), Vec::new()));
         self.kept = None;
     }
@@ -119,22 +117,31 @@ impl Account {
 }
 
 /// What can be done with a mesh that stays.
-fn kept(style: Style, config: &std::path::Path) -> Vec<String> {
+fn kept(style: Style, config: &Path) -> Vec<String> {
     let policies = config.join(POLICIES);
+    let ambit = own_name();
     let examples = [
-        ("run any program in a pod", "ambit demo exec web -- curl -s http://cart/items".to_owned()),
+        ("run any program in a pod", format!("{ambit} demo exec web -- curl -s http://cart/items")),
         ("edit this; it takes effect when saved", policies.display().to_string()),
         (
             "for instance, refuse web, and call again",
             format!("sed -i s,sa/web,sa/nobody, {}", policies.display()),
         ),
-        ("see pods, processes, the state of the YAML", "ambit demo status".to_owned()),
-        ("see what a part says", "ambit demo logs controller".to_owned()),
-        ("end it", "ambit demo down".to_owned()),
+        ("see pods, processes, the state of the YAML", format!("{ambit} demo status")),
+        ("see what a part says", format!("{ambit} demo logs controller")),
+        ("end it", format!("{ambit} demo down")),
     ];
     let mut lines = vec![String::new(), format!("  {}", style.bold("The mesh stays up"))];
     lines.extend(examples.iter().map(|(what, how)| format!("  {what:44} {}", style.cyan(how))));
     lines
+}
+
+/// How this program was called, as short as it can be typed again from here.
+fn own_name() -> String {
+    let Some(called) = std::env::args_os().next().map(PathBuf::from) else { return "ambit".to_owned() };
+    let here = std::env::current_dir().ok();
+    let below = here.and_then(|here| called.strip_prefix(here).ok().map(Path::to_owned));
+    below.unwrap_or(called).display().to_string()
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub(crate) async fn build(programs: Programs, backstage: Backstage) -> anyhow::R
     }
     let stage = Stage { place, ledger, topology, wire, pods, next_order: AtomicU64::new(1), _parts: parts };
     stage.ready().await?;
-    steps.done("an agent and a ztunnel on each node: pods captured, identities proved".to_owned());
+    steps.done("agents and ztunnels: pods captured, identities proved".to_owned());
     Ok(stage)
 }
 
@@ -128,7 +128,7 @@ async fn until<F: Future<Output = bool>>(
     };
     tokio::select! {
         looked = tokio::time::timeout(PATIENCE, looking) => looked.with_context(|| {
-            format!("waited {} s in vain for {what}: see `ambit demo --verbose`", PATIENCE.as_secs())
+            format!("waited {} s in vain for {what}: start the demo again with --verbose", PATIENCE.as_secs())
         }),
         ended = ledger.any_end() => Err(ended.into()),
     }
