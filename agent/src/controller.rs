@@ -25,8 +25,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Most of a refusal's text that is repeated.
 const LONGEST_REASON: usize = 400;
 
-/// A captured pod: its namespace and name.
-pub(crate) type PodKey = (String, String);
+/// A captured pod. The uid keeps a new pod of the same name from being taken for it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PodKey {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+}
 
 /// What the controller is to know. Revisions grow with each change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +92,10 @@ impl Reporter {
     }
 
     async fn call(&self, pods: &[PodKey]) -> Result<(), ReportError> {
-        let pods: Vec<_> =
-            pods.iter().map(|(namespace, name)| json!({"namespace": namespace, "name": name})).collect();
+        let pods: Vec<_> = pods
+            .iter()
+            .map(|pod| json!({"namespace": pod.namespace, "name": pod.name, "uid": pod.uid}))
+            .collect();
         let body = Full::new(Bytes::from(json!({ "pods": pods }).to_string()));
         let mut request = Request::new(Body::new(body));
         *request.method_mut() = Method::PUT;

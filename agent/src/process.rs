@@ -23,7 +23,7 @@ use crate::threads::Threads;
 use crate::zds_path;
 
 /// Threads for what happens inside pods.
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 
 /// Runs the agent until SIGTERM or SIGINT.
 ///

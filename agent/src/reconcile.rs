@@ -15,7 +15,8 @@ use ambit_netns::Namespace;
 use ambit_zds::registry::{Pod, Registry};
 use ambit_zds::server::Server;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::Pods;
 use crate::controller::Captured;
@@ -32,6 +33,11 @@ use outcome::Done;
 const RETRY: Duration = Duration::from_secs(1);
 /// ztunnel is served after this at the latest, whatever hangs.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
+
+/// With more steps than this under way, outcomes are gathered for [`GATHER`] before the next plan, which looks at
+/// every pod.
+const CROWD: usize = 32;
+const GATHER: Duration = Duration::from_millis(5);
 
 /// What the loop works with.
 pub(crate) struct Means {
@@ -75,10 +81,13 @@ pub(crate) struct Reconciler {
     said: BTreeMap<String, Standing>,
     said_warnings: BTreeMap<String, Vec<String>>,
     results: mpsc::UnboundedSender<Done>,
+    /// Steps on the threads.
+    under_way: usize,
     /// When the first configuration came, until the first round is over.
     first_round: Option<Instant>,
     paths: Paths,
     server: Option<Server>,
+    serving: Option<JoinHandle<()>>,
 }
 
 /// Reconciles for ever. `server` serves ztunnel once every pod has been looked at: ztunnel drops what is missing from
@@ -105,6 +114,10 @@ pub(crate) async fn run(means: Means, server: Server) -> anyhow::Error {
             }
             Some(first) = done.recv() => {
                 this.take_done(first);
+                if this.under_way > CROWD {
+                    // The threads have enough to do: plan for many outcomes at once.
+                    sleep(GATHER).await;
+                }
                 while let Ok(next) = done.try_recv() {
                     this.take_done(next);
                 }
@@ -112,6 +125,9 @@ pub(crate) async fn run(means: Means, server: Server) -> anyhow::Error {
             // Both senders live as long as this loop; what they say is read in `advance`.
             _ = registry.changed() => {}
             () = changed(&mut told) => {}
+            () = ended(&mut this.serving) => {
+                return anyhow::anyhow!("ztunnel is not served any more: this is a bug, please report it");
+            }
             paths = this.paths.changed() => this.look_at(&paths),
             _ = repair.tick() => all_due(&this.wanted, &mut this.observed),
             _ = retry.tick() => {
@@ -127,6 +143,13 @@ fn ticks(period: Duration) -> tokio::time::Interval {
     let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
+}
+
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    match task {
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn changed(told: &mut Option<watch::Receiver<Option<u64>>>) {
@@ -153,9 +176,11 @@ impl Reconciler {
             said: BTreeMap::new(),
             said_warnings: BTreeMap::new(),
             results,
+            under_way: 0,
             first_round: None,
             paths: Paths::new(),
             server: Some(server),
+            serving: None,
         }
     }
 
@@ -253,6 +278,7 @@ impl Reconciler {
 
     fn begin(&mut self, uid: String, work: impl FnOnce() -> outcome::Outcome + Send + 'static) {
         self.observed.entry(uid.clone()).or_default().busy = true;
+        self.under_way += 1;
         let results = self.results.clone();
         // Fails when the loop has ended.
         self.means.threads.run(move || drop(results.send(Done { uid, outcome: work() })));
@@ -299,7 +325,7 @@ impl Reconciler {
         }
         self.first_round = None;
         if let Some(server) = self.server.take() {
-            tokio::spawn(server.run(self.means.registry.clone()));
+            self.serving = Some(tokio::spawn(server.run(self.means.registry.clone())));
             tracing::info!("ztunnel is served");
         }
         self.means.pending.zds.take();

@@ -119,3 +119,98 @@ fn options(metadata: &Metadata, warnings: &mut Vec<String>) -> RedirectOptions {
     }
     RedirectOptions { dns, ingress_mode, virtual_interfaces, ..RedirectOptions::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn pods(text: &str) -> Pods {
+        let resources = ambit_kubernetes::read_text(Path::new("test.yaml"), text).unwrap();
+        wanted(&resources.objects, "here")
+    }
+
+    fn pod(name: &str, metadata: &str, rest: &str) -> String {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: shop\n{metadata}spec: {{nodeName: here}}\n{rest}"
+        )
+    }
+
+    const ENROLLED: &str = "  labels: {istio.io/dataplane-mode: ambient}\n";
+
+    fn options_of(annotations: &str) -> (RedirectOptions, Vec<String>) {
+        let metadata = format!("{ENROLLED}  annotations: {{{annotations}}}\n");
+        let pods = pods(&pod("web", &metadata, ""));
+        match &pods["shop/web"] {
+            Wanted { membership: Membership::Enrolled(options), warnings, .. } => {
+                (options.clone(), warnings.clone())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn pods_of_this_node_by_their_uid() {
+        let text = pod("web", "  annotations: {ambit.mesh/netns: /run/netns/web}\n", "")
+            + &pod("known", "  uid: known-1\n", "")
+            + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: far, namespace: shop}\nspec: {nodeName: there}\n"
+            + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: unscheduled, namespace: shop}\n";
+        let pods = pods(&text);
+        assert_eq!(pods.keys().collect::<Vec<_>>(), ["known-1", "shop/web"]);
+        let web = &pods["shop/web"];
+        assert_eq!(web.path.as_deref(), Some(Path::new("/run/netns/web")));
+        assert_eq!(web.identity.service_account, "default");
+        assert!(!web.is_enrolled());
+        assert_eq!(web.name(), "shop/web");
+    }
+
+    #[test]
+    fn the_namespaces_label_counts_when_the_pods_is_missing() {
+        let namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n";
+        let out = "  labels: {istio.io/dataplane-mode: none}\n";
+        let pods = pods(&(namespace.to_owned() + &pod("in", "", "") + &pod("out", out, "")));
+        assert!(pods["shop/in"].is_enrolled());
+        assert_eq!(pods["shop/out"].membership, Membership::Outside(NotEnrolledReason::OptedOut));
+    }
+
+    #[test]
+    fn a_pod_that_ended_does_not_hide_its_successor() {
+        let ended = pod("old", &format!("  uid: same\n{ENROLLED}"), "status: {phase: Failed}\n");
+        let living = pod("new", &format!("  uid: same\n{ENROLLED}"), "");
+        for text in [ended.clone() + &living, living + &ended] {
+            assert_eq!(pods(&text)["same"].identity.name, "new");
+        }
+    }
+
+    #[test]
+    fn annotations_become_options() {
+        let dns_off = RedirectOptions { dns: false, ..RedirectOptions::default() };
+        assert_eq!(options_of(""), (dns_off.clone(), Vec::new()));
+        let (options, warnings) = options_of("ambient.istio.io/bypass-inbound-capture: \"true\"");
+        assert_eq!((options.ingress_mode, warnings.len()), (true, 0));
+        let (options, warnings) = options_of("istio.io/reroute-virtual-interfaces: \"tap0, tap1,,tap0\"");
+        let names: Vec<&str> = options.virtual_interfaces.iter().map(InterfaceName::as_str).collect();
+        assert_eq!((names, warnings.len()), (vec!["tap0", "tap1"], 0));
+        let (options, warnings) = options_of("ambient.istio.io/dns-capture: \"true\"");
+        assert!(options.dns && warnings[0].contains("15053"), "{warnings:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_captures_and_is_said() {
+        // A directory with such a boolean is refused as a whole; other sources may not be.
+        let mut metadata = Metadata::default();
+        for (key, value) in [
+            (annotations::BYPASS_INBOUND_CAPTURE, "yes"),
+            (annotations::DNS_CAPTURE, "on"),
+            (annotations::REROUTE_VIRTUAL_INTERFACES, "eth0; drop"),
+        ] {
+            metadata.annotations = [(key.to_owned(), value.to_owned())].into();
+            let mut warnings = Vec::new();
+            let read = options(&metadata, &mut warnings);
+            assert_eq!(read, RedirectOptions { dns: false, ..RedirectOptions::default() });
+            assert_eq!(warnings.len(), 1, "{warnings:?}");
+            assert!(warnings[0].contains(key) && warnings[0].contains(value));
+        }
+    }
+}

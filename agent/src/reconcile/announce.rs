@@ -31,7 +31,7 @@ impl Reconciler {
             self.revision += 1;
             let wanted = &self.wanted;
             let mut pods: Vec<PodKey> =
-                now_captured.iter().filter_map(|uid| wanted.get(uid)).map(key).collect();
+                now_captured.iter().filter_map(|uid| Some(key(uid, wanted.get(uid)?))).collect();
             pods.sort();
             controller
                 .captured
@@ -77,6 +77,6 @@ impl Reconciler {
     }
 }
 
-fn key(pod: &Wanted) -> PodKey {
-    (pod.identity.namespace.clone(), pod.identity.name.clone())
+fn key(uid: &str, pod: &Wanted) -> PodKey {
+    PodKey { namespace: pod.identity.namespace.clone(), name: pod.identity.name.clone(), uid: uid.to_owned() }
 }

@@ -29,6 +29,7 @@ pub(super) enum Outcome {
 impl Reconciler {
     pub(super) fn take_done(&mut self, done: Done) {
         let Done { uid, outcome } = done;
+        self.under_way -= 1;
         match outcome {
             Outcome::Looked { path, sight, namespace } => self.looked(&uid, path, sight, namespace),
             Outcome::Enforced { options, result } => self.enforced(&uid, options, result),
