@@ -162,3 +162,45 @@ impl Serving {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    use ambit_telemetry::Registry;
+    use parking_lot::Mutex;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_serving_certificate_is_renewed_at_half_of_its_life() {
+        let start = SystemTime::now();
+        let time = Arc::new(Mutex::new(start));
+        let told = time.clone();
+        let clock = Clock::new(move || *told.lock());
+        let authority = Authority::create(Provider::default(), "cluster.local", "Ambit", start).unwrap();
+        let names = serving_names(&["10.0.0.1:1".parse().unwrap()], &["a.test".to_owned()]);
+        let serving = Arc::new(Serving::new(Arc::new(authority), names, clock).unwrap());
+        let metrics = Metrics::new(&Registry::new("controller", "test"));
+        let (renewing, counting) = (serving.clone(), metrics.clone());
+        let renewal = tokio::spawn(async move { renewing.renew(&counting).await });
+
+        let first = serving.current().not_after();
+        *time.lock() = start + SERVING_LIFETIME / 2 - RETRY;
+        tokio::time::sleep(RETRY * 2).await;
+        assert_eq!(serving.current().not_after(), first);
+        *time.lock() = start + SERVING_LIFETIME / 2;
+        tokio::time::sleep(RETRY * 2).await;
+        assert_eq!(serving.current().not_after(), first + SERVING_LIFETIME / 2);
+        assert_eq!(metrics.serving_expiry.current(), unix(first + SERVING_LIFETIME / 2));
+        renewal.abort();
+    }
+
+    #[test]
+    fn a_wildcard_stands_for_every_address_of_the_machine() {
+        let names = serving_names(&["0.0.0.0:1".parse().unwrap(), "[fd00::1]:1".parse().unwrap()], &[]);
+        for name in ["localhost", "istiod.istio-system.svc", "127.0.0.1", "::1", "fd00::1"] {
+            assert_eq!(names.iter().filter(|known| *known == name).count(), 1, "{name} in {names:?}");
+        }
+        assert!(!names.contains(&"0.0.0.0".to_owned()));
+    }
+}

@@ -12,6 +12,7 @@ mod policies;
 mod ports;
 mod services;
 mod slices;
+mod waypoints;
 mod workloads;
 
 use ambit_kubernetes::Object;
@@ -36,8 +37,8 @@ pub struct Index {
 
 /// Maps a valid configuration. `captured` says which pods are reached over HBONE beside those whose annotation does.
 pub fn build(objects: &[Object], captured: &Captured, mesh: &MeshSettings) -> Index {
+    let mut notes = waypoints::notes(objects);
     let objects = Objects::new(objects, mesh);
-    let mut notes = Vec::new();
     let authentication = peer_authentication::Effective::new(&objects, &mut notes);
     let mut policies = policies::policies(&objects, &mut notes);
     policies.extend(authentication.policies());
