@@ -15,23 +15,36 @@ type Visible = dyn Fn(Kind, &str) -> bool + Send + Sync;
 pub struct ClientView {
     name: Text,
     visible: Option<Arc<Visible>>,
+    unasked: Vec<(Kind, Text)>,
 }
 
 impl ClientView {
     /// A client that may see everything.
     pub fn everything(name: impl Into<Text>) -> Self {
-        Self { name: name.into(), visible: None }
+        Self { name: name.into(), visible: None, unasked: Vec::new() }
     }
 
     /// A client that may see the resources that `visible` says yes to. The answer must depend on kind and name only,
     /// and never change.
     pub fn only(name: impl Into<Text>, visible: impl Fn(Kind, &str) -> bool + Send + Sync + 'static) -> Self {
-        Self { name: name.into(), visible: Some(Arc::new(visible)) }
+        Self { name: name.into(), visible: Some(Arc::new(visible)), unasked: Vec::new() }
+    }
+
+    /// Has the client that asks by name be sent, unasked, what `name` stands for: a proxy waits for the workloads of its
+    /// own node without asking for them.
+    #[must_use]
+    pub fn with_unasked(mut self, kind: Kind, name: impl Into<Text>) -> Self {
+        self.unasked.push((kind, name.into()));
+        self
     }
 
     /// How the client is called.
     pub fn name(&self) -> &Text {
         &self.name
+    }
+
+    pub(super) fn unasked(&self, kind: Kind) -> impl Iterator<Item = &Text> {
+        self.unasked.iter().filter(move |(of, _)| *of == kind).map(|(_, name)| name)
     }
 
     pub(super) fn sees(&self, kind: Kind, name: &str) -> bool {

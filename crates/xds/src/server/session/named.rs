@@ -17,7 +17,8 @@ pub(super) struct Named {
     asked: BTreeSet<Text>,
     /// Name of a resource to the number of the change that was sent.
     sent: HashMap<Text, u64, RandomState>,
-    /// Asked names that the client was told do not exist.
+    /// Asked names that the client was told are names of no resource. A name that only stands for others is one too:
+    /// whoever asked waits for an answer by that very name (Istio's control plane answers so).
     absent: HashSet<Text, RandomState>,
 }
 
@@ -67,8 +68,9 @@ impl Named {
         // Looked up before the table is locked: the look-up may read the store itself.
         let meant: Vec<(Text, Vec<Text>)> =
             self.asked.iter().map(|asked| (asked.clone(), lookup.resolve(kind, asked))).collect();
+        let unasked: Vec<Text> = view.unasked(kind).flat_map(|name| lookup.resolve(kind, name)).collect();
         let table = store.read(kind);
-        self.fill_from(batch, &table, |name| view.sees(kind, name), &meant).is_err()
+        self.fill_from(batch, &table, |name| view.sees(kind, name), &meant, &unasked).is_err()
     }
 
     fn fill_from(
@@ -77,20 +79,19 @@ impl Named {
         table: &Table,
         sees: impl Fn(&str) -> bool,
         meant: &[(Text, Vec<Text>)],
+        unasked: &[Text],
     ) -> Result<(), Full> {
         let mut wanted: HashSet<&Text, RandomState> = HashSet::default();
-        for (asked, names) in meant {
-            let mut found = false;
-            for name in names.iter().filter(|name| sees(name)) {
-                let Some((sequence, resource)) = table.entry(name) else { continue };
-                found = true;
-                wanted.insert(name);
-                if self.sent.get(name) != Some(&sequence) {
-                    batch.set(resource)?;
-                    self.sent.insert(name.clone(), sequence);
-                }
+        for name in meant.iter().flat_map(|(_, names)| names).chain(unasked).filter(|name| sees(name)) {
+            let Some((sequence, resource)) = table.entry(name) else { continue };
+            wanted.insert(name);
+            if self.sent.get(name) != Some(&sequence) {
+                batch.set(resource)?;
+                self.sent.insert(name.clone(), sequence);
             }
-            if found {
+        }
+        for (asked, _) in meant {
+            if wanted.contains(asked) {
                 self.absent.remove(asked);
             } else if !self.absent.contains(asked) {
                 batch.remove(asked)?;

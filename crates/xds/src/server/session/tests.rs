@@ -244,6 +244,70 @@ fn a_name_may_stand_for_several() {
     assert_eq!(peer.has.keys().collect::<Vec<_>>(), ["s"]);
 }
 
+/// `by-ip` stands for `pod`, `node` for whatever lives there.
+struct Nodes;
+
+impl Lookup for Nodes {
+    fn resolve(&self, _: Kind, asked: &Text) -> Vec<Text> {
+        match &**asked {
+            "by-ip" => vec!["pod".into()],
+            "node" => vec!["local-1".into(), "local-2".into()],
+            _ => vec![asked.clone()],
+        }
+    }
+}
+
+fn node_session() -> Session {
+    let view = ClientView::everything("c").with_unasked(KIND, "node");
+    Session::new(view, &Node::default(), Arc::new(Nodes))
+}
+
+#[test]
+fn who_waits_for_a_name_that_stands_for_another_hears_that_name() {
+    let store = Store::default();
+    store.publish(KIND, [resource("pod", "1")]);
+    let mut session = Session::new(ClientView::everything("c"), &Node::default(), Arc::new(Nodes));
+    session.request(&store, ask_for(&["*"], &["*"]));
+    Peer::default().drain(&mut session, &store);
+    session.request(&store, ask_for(&["by-ip"], &[]));
+    let (_, response) = session.next(&store).unwrap().unwrap();
+    assert_eq!(response.resources, [resource("pod", "1").encoded().clone()]);
+    assert_eq!(response.removed_resources, ["by-ip"]);
+    session.request(&store, Request { response_nonce: response.nonce, ..ask() });
+    assert!(session.next(&store).unwrap().is_none());
+    // What it stands for goes on being followed; the name itself is not told again.
+    store.publish(KIND, [resource("pod", "2")]);
+    let (_, response) = session.next(&store).unwrap().unwrap();
+    assert_eq!(response.resources, [resource("pod", "2").encoded().clone()]);
+    assert_eq!(response.removed_resources, Vec::<String>::new());
+}
+
+#[test]
+fn a_client_that_asks_by_name_is_sent_what_its_view_adds() {
+    let store = Store::default();
+    store.publish(KIND, [resource("local-1", "1"), resource("elsewhere", "1")]);
+    let (mut session, mut peer) = (node_session(), Peer::default());
+    session.request(&store, ask_for(&["*"], &["*"]));
+    peer.drain(&mut session, &store);
+    assert_eq!(peer.has.keys().collect::<Vec<_>>(), ["local-1"]);
+    // Also what comes to the node later; what leaves it is removed, and nothing says that `node` is none.
+    store.publish(KIND, [resource("local-2", "1"), resource("elsewhere", "2")]);
+    let (_, response) = session.next(&store).unwrap().unwrap();
+    assert_eq!(response.removed_resources, ["local-1"]);
+    peer.apply(&response, &store);
+    assert_eq!(peer.has.keys().collect::<Vec<_>>(), ["local-2"]);
+}
+
+#[test]
+fn a_client_that_asks_for_everything_is_sent_nothing_twice() {
+    let store = Store::default();
+    store.publish(KIND, [resource("local-1", "1"), resource("elsewhere", "1")]);
+    let (mut session, mut peer) = (node_session(), Peer::default());
+    session.request(&store, ask());
+    peer.drain(&mut session, &store);
+    assert_eq!(peer.sent, 2);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Publish(BTreeMap<u8, u8>),
