@@ -14,6 +14,8 @@ pub struct Version {
     pub any: u64,
     /// Grows when something changed that an earlier authorization may have depended on.
     pub authorization: u64,
+    /// Grows when an address may have lost its workload.
+    pub removals: u64,
 }
 
 /// The reading side, shared by all workers.
@@ -80,11 +82,13 @@ impl Writer {
         }
         let mut next = Snapshot::clone(&self.published.load());
         let authorization = changes.iter().any(|change| concerns_authorization(&next, change));
+        let removal = changes.iter().any(|change| takes_an_address(&next, change));
         next.apply(changes);
         self.published.store(Arc::new(next));
         self.version.send_modify(|version| {
             version.any += 1;
             version.authorization += u64::from(authorization);
+            version.removals += u64::from(removal);
         });
     }
 }
@@ -98,6 +102,17 @@ fn concerns_authorization(before: &Snapshot, change: &Change) -> bool {
             before.workload(&workload.uid).is_none_or(|old| !same_policies(old, workload))
         }
         Change::Service(_) | Change::RemoveAddress(_) => false,
+    }
+}
+
+fn takes_an_address(before: &Snapshot, change: &Change) -> bool {
+    match change {
+        Change::RemoveAddress(key) => before.workload(key).is_some(),
+        Change::Workload(workload) => {
+            let old = before.workload(&workload.uid);
+            old.is_some_and(|old| old.addresses.iter().any(|ip| !workload.owns(*ip)))
+        }
+        Change::Service(_) | Change::Policy(_) | Change::RemovePolicy(_) => false,
     }
 }
 
@@ -122,7 +137,7 @@ mod tests {
         writer.apply(vec![workload("a", &[])]);
         let first = *version.borrow();
         writer.apply(vec![workload("a", &[])]);
-        assert_eq!(*version.borrow(), Version { any: first.any + 1, authorization: first.authorization });
+        assert_eq!(*version.borrow(), Version { any: first.any + 1, ..first });
         writer.apply(vec![workload("a", &["ns/strict"])]);
         assert_eq!(version.borrow().authorization, first.authorization + 1);
         writer.apply(vec![Change::RemovePolicy("ns/strict".into())]);

@@ -22,4 +22,5 @@ pub mod process;
 pub mod proxy;
 pub mod resolve;
 pub mod settings;
+pub mod stale;
 pub mod tunnels;

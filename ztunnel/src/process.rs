@@ -23,6 +23,7 @@ use crate::network::Namespaces;
 use crate::pods::Pods;
 use crate::proxy::{Proxy, buffers};
 use crate::settings::{Endpoint, Settings};
+use crate::stale::close_stale;
 
 /// Runs ztunnel on the control thread until it has drained.
 ///
@@ -120,6 +121,7 @@ fn start_proxies(
         ));
         let watch = proxy.live.clone().watch(configuration.clone());
         workers.spawn_on(index, watch);
+        workers.spawn_on(index, close_stale(proxy.clone(), settings.drain));
         proxy
     };
     (0..workers.count()).map(proxy).collect()

@@ -287,6 +287,27 @@ async fn plaintext_is_judged_without_identity() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_connection_to_a_pod_that_is_gone_ends_within_the_patience() {
+    let mut mesh = shop();
+    mesh.pod("catalog", "10.0.0.3");
+    let mut cart = mesh.network.listen(CART_APP);
+    let mut catalog = mesh.network.listen("10.0.0.3:80");
+    let mut gone = mesh.connect("web", CART_APP);
+    gone.write_all(b"a").await.unwrap();
+    // The pod took its network with it: its end stays open and says nothing.
+    let (_silent, _) = cart.recv().await.unwrap();
+    let mut other = mesh.connect("web", "10.0.0.3:80");
+    other.write_all(b"b").await.unwrap();
+    let (mut server, _) = catalog.recv().await.unwrap();
+    mesh.writer.apply(vec![Change::RemoveAddress("c//Pod/shop/cart".into())]);
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(6), rest(gone)).await;
+    assert_eq!(ended.expect("the connection hangs"), b"");
+    server.write_all(b"still").await.unwrap();
+    let mut heard = [0; 5];
+    other.read_exact(&mut heard).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them() {
     let mesh = shop();

@@ -26,6 +26,7 @@ use ambit_ztunnel::plaintext::plaintext;
 use ambit_ztunnel::pod::{Pod, PodSocketError};
 use ambit_ztunnel::proxy::{Proxy, buffers};
 use ambit_ztunnel::settings::settings;
+use ambit_ztunnel::stale::close_stale;
 use parking_lot::Mutex;
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -129,6 +130,7 @@ impl Mesh {
             traffic.worker(),
         ));
         tokio::spawn(proxy.live.clone().watch(configuration));
+        tokio::spawn(close_stale(proxy.clone(), Duration::from_secs(5)));
         Self { network, writer, proxy, drain, registry, watch, pods: HashMap::new() }
     }
 
