@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &TokenArguments) -> Outcome {
     let token = tokens.mint(&arguments.node, arguments.lifetime, Clock::system().now());
     match &arguments.out {
         None => say(&token),
-        Some(path) => write_whole(path, Access::Private, format!("{}\n", *token).as_bytes())
+        // Without a line's end: Istio's ztunnel sends the file's bytes unchanged, as Kubernetes writes its tokens.
+        Some(path) => write_whole(path, Access::Private, token.as_bytes())
             .map_err(|source| OutError { path: path.clone(), source })?,
     }
     Ok(ExitCode::SUCCESS)

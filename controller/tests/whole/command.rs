@@ -41,7 +41,12 @@ fn tokens_are_made_offline_and_kept_private() {
     let printed = controller(&["token", "--node", "one", "--state", text(&state), "--lifetime", "90m"]);
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert_eq!(printed.trim().split('.').count(), 3);
-    assert_ne!(printed, std::fs::read_to_string(&out).unwrap());
+    let written = std::fs::read(&out).unwrap();
+    assert_ne!(printed.trim().as_bytes(), written);
+    assert!(
+        written.iter().all(u8::is_ascii_graphic),
+        "Istio's ztunnel sends the file as a header, byte by byte"
+    );
 
     for node in ["One", "", "a_b", "-a", "a..b", "a/b"] {
         let refused = controller(&["token", &format!("--node={node}"), "--state", text(&state)]);
@@ -75,10 +80,7 @@ fn check_says_what_is_wrong_and_where() {
     let config = mesh.config();
     let good = controller(&["check", "--config", text(&config)]);
     assert!(good.status.success());
-    assert_eq!(
-        String::from_utf8(good.stdout).unwrap(),
-        "valid: 4 objects, 2 workloads, 1 services, 1 policies\n"
-    );
+    assert_eq!(String::from_utf8(good.stdout).unwrap(), "valid: 1 Namespace, 2 Pod, 1 Service\n");
     mesh.write(
         "bad.yaml",
         "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: shop}\nstatus: {podIP: 10.0.0}\n",
