@@ -11,6 +11,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::metrics::Metrics;
+use crate::names::on_node;
 use crate::publish::InForce;
 use crate::tokens::{NodeName, TokenRefusal, Tokens, bearer};
 
@@ -94,7 +95,10 @@ impl Authorize for Admission {
                     "the token is for node {proven}, but NODE_NAME says {claimed:?}; set both to the same node"
                 )))
             }
-            _ => Ok(ClientView::everything(proven.as_str())),
+            _ => {
+                Ok(ClientView::everything(proven.as_str())
+                    .with_unasked(Kind::Address, on_node(proven.as_str())))
+            }
         }
     }
 }

@@ -12,8 +12,8 @@ use arc_swap::ArcSwap;
 
 use crate::index::Index;
 
-/// The names of an index: addresses `network/ip` of workloads and services, and services, which bring the workloads
-/// behind them. Clones are the same.
+/// The names of an index: addresses `network/ip` of workloads and services, services, which bring the workloads
+/// behind them, and nodes ([`on_node`]). Clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Names(Arc<ArcSwap<HashMap<Text, Vec<Text>>>>);
 
@@ -27,6 +27,9 @@ impl Names {
             }
         }
         let mut names: HashMap<Text, Vec<Text>> = HashMap::new();
+        for workload in &index.workloads {
+            names.entry(on_node(&workload.node)).or_default().push(workload.uid.clone());
+        }
         for service in &index.services {
             let key: Text = service.key.to_string().into();
             let mut resources = vec![key.clone()];
@@ -60,6 +63,11 @@ impl Lookup for Names {
     }
 }
 
+/// The name that stands for all workloads of a node. A proxy needs those of its own, and does not ask for them.
+pub fn on_node(node: &str) -> Text {
+    format!("node:{node}").into()
+}
+
 fn text(address: &NetworkAddress) -> Text {
     address.to_string().into()
 }
@@ -80,6 +88,7 @@ mod tests {
             workload.addresses = vec![address.parse().unwrap()];
             workload.network_mode = mode;
             workload.services = [(key.clone(), Vec::new())].into();
+            workload.node = if uid == "c" { "n2".into() } else { "n1".into() };
             workload
         };
         let workloads = vec![
@@ -100,6 +109,8 @@ mod tests {
         assert_eq!(resolve("/fd00::1"), ["b"]);
         assert_eq!(resolve("/192.0.2.1"), ["/192.0.2.1"], "a node's address names no workload");
         assert_eq!(resolve("a"), ["a"]);
+        assert_eq!(resolve(&on_node("n1")), ["a", "b"]);
+        assert_eq!(resolve(&on_node("n3")), ["node:n3"], "no resource has this name");
         assert_eq!(names.resolve(Kind::Authorization, &"/10.0.0.1".into()), ["/10.0.0.1".into()]);
     }
 }
