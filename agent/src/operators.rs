@@ -80,19 +80,21 @@ impl Metrics {
     }
 }
 
-/// The paths.
-pub(crate) fn routes(
-    readiness: Readiness,
-    registry: Registry,
+/// The paths that everybody may ask.
+pub(crate) fn routes(readiness: Readiness, registry: Registry) -> Routes {
+    Routes::new().readiness("/healthz/ready", readiness).metrics(move |format| {
+        let (_, text) = registry.encode(format.content_type());
+        async move { text }
+    })
+}
+
+/// The paths that tell of pods or change something: for localhost only.
+pub(crate) fn private_routes(
+    routes: Routes,
     rows: watch::Receiver<Arc<Vec<PodRow>>>,
     log: LogControl,
 ) -> Routes {
-    Routes::new()
-        .readiness("/healthz/ready", readiness)
-        .metrics(move |format| {
-            let (_, text) = registry.encode(format.content_type());
-            async move { text }
-        })
+    routes
         .logging(move |change| match change {
             LogChange::Show => Ok(log.current()),
             LogChange::Level(level) => log.add(&level.replace(':', "=")).map_err(|error| error.to_string()),

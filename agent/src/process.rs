@@ -1,6 +1,7 @@
 //! The process: starts the parts in order, runs until it is told to end. Rules stay in place then.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use ambit_app::{Environment, Readiness, Shutdown, admin, limits};
@@ -15,7 +16,7 @@ use tokio::sync::watch;
 use crate::arguments::{Controller, Run, Which};
 use crate::controller::Reporter;
 use crate::history;
-use crate::operators::{self, Metrics};
+use crate::operators::{self, Metrics, PodRow};
 use crate::reconcile::{self, Means, Pendings, ToController};
 use crate::redirect::Redirect;
 use crate::source::{self, Sourced};
@@ -47,43 +48,22 @@ async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogContro
     let mut shutdown = Shutdown::install()?;
     source::readable(&which.config)?;
     let reporter = Reporter::new(controller, &which.node)?;
-    let mut redirect = Redirect::new(which.rules.0, false)?;
+    let redirect = Redirect::new(which.rules.0, false)?;
     zds_path::prepare(&run.zds)?;
     let server = Server::bind(&run.zds, Permissions::default())?;
-    match history::note(&run.zds, redirect.backend()) {
-        Ok(false) => {}
-        Ok(true) => redirect = redirect.thorough(),
-        Err(error) => {
-            tracing::warn!(
-                "cannot note the renderer beside {} ({error}): make its directory writable",
-                run.zds.display()
-            );
-            redirect = redirect.thorough();
-        }
-    }
-
-    let readiness = Readiness::new();
-    let pending = Pendings {
-        configuration: Some(readiness.register("a valid configuration directory")),
-        zds: Some(readiness.register("the ZDS socket")),
-        pods: Some(readiness.register("every enrolled pod accepted by ztunnel, or explained")),
-    };
-    let metered = Metered::new("ambit-agent", env!("CARGO_PKG_VERSION"));
-    log.register(&metered);
-    let (rows, shown) = watch::channel(Arc::default());
-    let metrics = Metrics::register(&metered);
-    let (_admin_drain, admin_watch) = drain::channel();
-    if let Some(address) = run.admin.0 {
-        let listener = tcp_listener(address, &ListenOptions::default())?;
-        let routes = operators::routes(readiness, metered, shown, log);
-        tokio::spawn(admin::serve(listener, Arc::new(routes), admin_watch));
-    }
+    let redirect = mindful_of_history(redirect, &run.zds);
+    let operators = Operators::start(run, log)?;
     tracing::info!(
         node = which.node.as_str(),
         rules = %redirect.backend(),
         zds = %run.zds.display(),
         "agent started"
     );
+    if reporter.is_none() {
+        tracing::info!(
+            "no --controller: captured pods must carry the annotation ambient.istio.io/redirection: enabled"
+        );
+    }
 
     let (sourced, pods) = watch::channel(Sourced::default());
     tokio::spawn(source::follow(which.config.clone(), which.node.clone(), sourced));
@@ -94,23 +74,68 @@ async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogContro
         registry: Registry::new(),
         controller: reporter.map(tell_controller),
         repair_interval: run.repair_interval,
-        rows,
-        metrics,
-        pending,
+        rows: operators.rows,
+        metrics: operators.metrics,
+        pending: operators.pending,
     };
-    if means.controller.is_none() {
-        tracing::info!(
-            "no --controller: captured pods must carry the annotation ambient.istio.io/redirection: enabled"
-        );
-    }
-    let error = tokio::select! {
+    tokio::select! {
         cause = shutdown.requested() => {
             tracing::info!("stopped by {cause}: rules stay in place, so no pod is opened; `ambit-agent cleanup` removes them");
-            return Ok(());
+            Ok(())
         }
-        error = reconcile::run(means, server) => error,
-    };
-    Err(error)
+        error = reconcile::run(means, server) => Err(error),
+    }
+}
+
+/// An earlier agent may have used another renderer.
+fn mindful_of_history(redirect: Redirect, zds: &Path) -> Redirect {
+    match history::note(zds, redirect.backend()) {
+        Ok(false) => redirect,
+        Ok(true) => redirect.thorough(),
+        Err(error) => {
+            let zds = zds.display();
+            tracing::warn!("cannot note the renderer beside {zds} ({error}): make its directory writable");
+            redirect.thorough()
+        }
+    }
+}
+
+/// What operators see, and the ends to keep it true.
+struct Operators {
+    rows: watch::Sender<Arc<Vec<PodRow>>>,
+    metrics: Metrics,
+    pending: Pendings,
+    /// Dropped, the admin server stops.
+    _drain: drain::Drain,
+}
+
+impl Operators {
+    fn start(run: &Run, log: LogControl) -> anyhow::Result<Self> {
+        let readiness = Readiness::new();
+        let pending = Pendings {
+            configuration: Some(readiness.register("a valid configuration directory")),
+            zds: Some(readiness.register("the ZDS socket")),
+            pods: Some(readiness.register("every enrolled pod accepted by ztunnel, or explained")),
+        };
+        let metered = Metered::new("ambit-agent", env!("CARGO_PKG_VERSION"));
+        log.register(&metered);
+        let (rows, shown) = watch::channel(Arc::default());
+        let metrics = Metrics::register(&metered);
+        let (drain, watched) = drain::channel();
+        if let Some(address) = run.admin.0 {
+            let listener = tcp_listener(address, &ListenOptions::default())?;
+            let mut routes = operators::routes(readiness, metered);
+            if address.ip().is_loopback() {
+                routes = operators::private_routes(routes, shown, log);
+            } else {
+                tracing::info!(
+                    "--admin {address} is not on localhost: only readiness and metrics are served"
+                );
+            }
+            tokio::spawn(admin::serve(listener, Arc::new(routes), watched));
+        }
+        Ok(Self { rows, metrics, pending, _drain: drain })
+    }
 }
 
 fn tell_controller(reporter: Reporter) -> ToController {

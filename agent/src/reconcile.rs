@@ -192,6 +192,12 @@ impl Reconciler {
             let enrolled = pods.values().filter(|pod| pod.is_enrolled()).count();
             tracing::info!(pods = pods.len(), enrolled, "the configuration is read");
             self.first_round = Some(Instant::now() + FIRST_ROUND);
+            if pods.is_empty() && !sourced.nodes.is_empty() {
+                let nodes = sourced.nodes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                tracing::warn!(
+                    "no pod is on this node: the pods' spec.nodeName are {nodes}; is --node right?"
+                );
+            }
         }
         if Arc::ptr_eq(pods, &self.wanted) {
             return;

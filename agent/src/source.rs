@@ -14,6 +14,7 @@ use notify::{RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::wanted::nodes;
 use crate::{NodeName, Pods, wanted};
 use fingerprint::Fingerprint;
 
@@ -42,14 +43,17 @@ pub(crate) fn readable(directory: &Path) -> Result<(), SourceError> {
     fs::read_dir(directory).map(drop).map_err(|source| SourceError { path: directory.to_owned(), source })
 }
 
-/// The node's pods as they are in the directory now.
+/// The node's pods, and the nodes that have pods, as they are in the directory now.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<Pods, Vec<Problem>> {
+pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<(Pods, BTreeSet<String>), Vec<Problem>> {
     let resources = read_directory(directory)?;
     let problems = validate_set(&resources.objects);
-    if problems.is_empty() { Ok(wanted(&resources.objects, node.as_str())) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok((wanted(&resources.objects, node.as_str()), nodes(&resources.objects)))
 }
 
 /// What the source has to say.
@@ -57,6 +61,8 @@ pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<Pods, Vec<Proble
 pub(crate) struct Sourced {
     /// The last good pods; `None` before the first.
     pub(crate) pods: Option<Arc<Pods>>,
+    /// The nodes that have pods.
+    pub(crate) nodes: BTreeSet<String>,
     /// How many problems the directory has now; the pods are older then.
     pub(crate) problems: usize,
 }
@@ -87,15 +93,20 @@ pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sende
     }
 }
 
-fn publish(outcome: Result<Pods, Vec<Problem>>, said: &mut BTreeSet<String>, out: &watch::Sender<Sourced>) {
+fn publish(
+    outcome: Result<(Pods, BTreeSet<String>), Vec<Problem>>,
+    said: &mut BTreeSet<String>,
+    out: &watch::Sender<Sourced>,
+) {
     match outcome {
-        Ok(pods) => {
+        Ok((pods, nodes)) => {
             if !said.is_empty() {
                 tracing::info!("the configuration is valid again");
                 said.clear();
             }
             out.send_modify(|sourced| {
                 sourced.problems = 0;
+                sourced.nodes = nodes;
                 if sourced.pods.as_deref() != Some(&pods) {
                     sourced.pods = Some(Arc::new(pods));
                 }

@@ -1,6 +1,6 @@
 //! Which pods does this node have, and which of them are to be captured, and how?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use ambit_kubernetes::{
@@ -66,6 +66,15 @@ pub fn wanted(objects: &[Loaded], node: &str) -> Pods {
         }
     }
     pods
+}
+
+/// The nodes that pods name, to tell who misspelt one which there are.
+pub(crate) fn nodes(objects: &[Loaded]) -> BTreeSet<String> {
+    let pods = objects.iter().filter_map(|loaded| match &loaded.object {
+        Object::Pod(pod) => pod.node(),
+        _ => None,
+    });
+    pods.map(str::to_owned).collect()
 }
 
 fn one(pod: &Pod, namespace: Option<&Namespace>) -> Wanted {
@@ -156,6 +165,8 @@ mod tests {
             + &pod("known", "  uid: known-1\n", "")
             + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: far, namespace: shop}\nspec: {nodeName: there}\n"
             + "---\napiVersion: v1\nkind: Pod\nmetadata: {name: unscheduled, namespace: shop}\n";
+        let resources = ambit_kubernetes::read_text(Path::new("test.yaml"), &text).unwrap();
+        assert_eq!(nodes(&resources.objects).into_iter().collect::<Vec<_>>(), ["here", "there"]);
         let pods = pods(&text);
         assert_eq!(pods.keys().collect::<Vec<_>>(), ["known-1", "shop/web"]);
         let web = &pods["shop/web"];

@@ -52,7 +52,10 @@ impl Agent {
         let port = PORT.fetch_add(1, Ordering::Relaxed);
         let (reader, writer) = std::io::pipe().unwrap();
         let mut child = command(node, &[]);
-        child.arg("--zds").arg(&node.zds).args(["--admin", &format!("127.0.0.1:{port}")]).args(more);
+        child.arg("--zds").arg(&node.zds).args(more);
+        if !more.contains(&"--admin") {
+            child.args(["--admin", &format!("127.0.0.1:{port}")]);
+        }
         child
             .stdin(Stdio::null())
             .stdout(OwnedFd::from(writer.try_clone().unwrap()))

@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("an_agent_starts_again_under_a_running_ztunnel", an_agent_starts_again_under_a_running_ztunnel),
     ("rules_move_to_another_renderer", rules_move_to_another_renderer),
     ("no_pods_are_ready_pods", no_pods_are_ready_pods),
+    ("pods_of_other_nodes_are_left_alone", pods_of_other_nodes_are_left_alone),
 ];
 
 fn pods_are_captured_and_ready() {
@@ -134,4 +135,16 @@ fn no_pods_are_ready_pods() {
     let node = Node::new();
     let agent = Agent::start(&node);
     agent.until("readiness", || agent.ready());
+    assert_eq!(agent.said("is --node right?"), 0);
+}
+
+fn pods_of_other_nodes_are_left_alone() {
+    let node = Node::new();
+    let far = node.create("far");
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: far\n  namespace: shop\n  annotations: {ambit.mesh/netns: PATH}\nspec: {nodeName: there}\n";
+    node.write("far", &text.replace("PATH", &node.path("far").display().to_string()));
+    let agent = Agent::start_with(&node, &["--admin", "0.0.0.0:0"]);
+    agent.until_said("the pods' spec.nodeName are there; is --node right?");
+    agent.until_said("is not on localhost: only readiness and metrics are served");
+    assert!(!redirects(&far));
 }
