@@ -6,9 +6,10 @@ mod token;
 
 use std::process::ExitCode;
 
+use ambit_kubernetes::Kind;
 use clap::Parser;
 
-use crate::check;
+use crate::check::{self, Configuration};
 use arguments::{Arguments, CheckArguments, Command};
 
 /// Runs the command of this process. Exit codes: 0 done, 1 failed with one line on standard error, 2 wrong usage.
@@ -42,13 +43,7 @@ fn validate(arguments: &CheckArguments) -> Outcome {
             for note in &index.notes {
                 say(&format!("warning: {note}"));
             }
-            say(&format!(
-                "valid: {} objects, {} workloads, {} services, {} policies",
-                configuration.objects.len(),
-                index.workloads.len(),
-                index.services.len(),
-                index.policies.len(),
-            ));
+            say(&summary(&configuration));
             Ok(ExitCode::SUCCESS)
         }
         Err(problems) => {
@@ -58,6 +53,16 @@ fn validate(arguments: &CheckArguments) -> Outcome {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// How many objects there are of each kind.
+fn summary(configuration: &Configuration) -> String {
+    let count = |kind: Kind| {
+        let count = configuration.objects.iter().filter(|object| object.kind() == kind).count();
+        (count > 0).then(|| format!("{count} {kind}"))
+    };
+    let kinds: Vec<String> = Kind::ALL.into_iter().filter_map(count).collect();
+    if kinds.is_empty() { "valid: no objects".to_owned() } else { format!("valid: {}", kinds.join(", ")) }
 }
 
 /// A line of result.

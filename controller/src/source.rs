@@ -1,5 +1,6 @@
 //! The directory: watched, read as a whole when it settles, and handed on when it is different.
 
+mod fingerprint;
 mod notices;
 
 use std::path::{Path, PathBuf};
@@ -10,14 +11,13 @@ use ambit_kubernetes::Problem;
 use tokio::time::Instant;
 
 use crate::check::{self, Configuration};
+use fingerprint::fingerprint;
 use notices::Notices;
 
 /// How long a directory that never rests is left unread.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
-/// How often the directory is read without a sign of change: the system may lose one, and links hide some.
-const RESCAN: Duration = Duration::from_secs(2);
-/// Reading takes at most this part of the time.
-const LOAD_SHARE: u32 = 20;
+/// How often the directory is looked at without a sign of change: the system may lose one, and links hide some.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What the directory holds, told once per change.
 #[derive(Debug, Clone)]
@@ -52,13 +52,15 @@ pub enum SourceError {
 pub struct Source {
     directory: PathBuf,
     last: Option<Reading>,
+    /// Of the directory, from before it was read last.
+    fingerprint: u64,
 }
 
 impl Source {
     /// A directory that must exist now; it may vanish later, which counts as invalid.
     pub fn open(directory: &Path) -> Result<Self, SourceError> {
         match std::fs::read_dir(directory) {
-            Ok(_) => Ok(Self { directory: directory.to_owned(), last: None }),
+            Ok(_) => Ok(Self { directory: directory.to_owned(), last: None, fingerprint: 0 }),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
                 Err(SourceError::NotDirectory(directory.to_owned()))
             }
@@ -72,16 +74,26 @@ impl Source {
         self.differs(reading)
     }
 
-    async fn load(&self) -> Option<Reading> {
+    async fn load(&mut self) -> Option<Reading> {
         let directory = self.directory.clone();
-        match tokio::task::spawn_blocking(move || check::read(&directory)).await {
-            Ok(Ok(configuration)) => Some(Reading::Valid(Arc::new(configuration))),
-            Ok(Err(problems)) => Some(Reading::Invalid(problems)),
+        let load = move || (fingerprint(&directory), check::read(&directory));
+        match tokio::task::spawn_blocking(load).await {
+            Ok((fingerprint, outcome)) => {
+                self.fingerprint = fingerprint;
+                Some(outcome.map_or_else(Reading::Invalid, |valid| Reading::Valid(Arc::new(valid))))
+            }
             Err(panic) => {
                 tracing::error!(%panic, "reading the configuration failed: this is a bug, please report it");
                 None
             }
         }
+    }
+
+    /// Whether the directory looks as it did when it was read last.
+    async fn untouched(&self) -> bool {
+        let directory = self.directory.clone();
+        let now = tokio::task::spawn_blocking(move || fingerprint(&directory)).await;
+        now.is_ok_and(|now| now == self.fingerprint)
     }
 
     fn differs(&mut self, reading: Reading) -> Option<Reading> {
@@ -99,12 +111,11 @@ impl Source {
     {
         let mut notices = Notices::start(&self.directory);
         loop {
-            let began = Instant::now();
-            if let Some(reading) = self.settled(&mut notices).await.and_then(|reading| self.differs(reading))
-            {
+            let reading = self.settled(&mut notices).await;
+            if let Some(reading) = reading.and_then(|reading| self.differs(reading)) {
                 changed(reading).await;
             }
-            notices.next(RESCAN.max(began.elapsed() * LOAD_SHARE)).await;
+            while !notices.next(LOOK).await && self.untouched().await {}
             if notices.stale(&self.directory) {
                 notices = Notices::start(&self.directory);
             }
@@ -113,7 +124,7 @@ impl Source {
 
     /// A reading during which nothing changed, so that a change of several files is taken as one and no half of a file
     /// as a whole; after [`LONGEST_WAIT`] any reading.
-    async fn settled(&self, notices: &mut Notices) -> Option<Reading> {
+    async fn settled(&mut self, notices: &mut Notices) -> Option<Reading> {
         let deadline = Instant::now() + LONGEST_WAIT;
         loop {
             notices.quiet(deadline).await;

@@ -162,6 +162,10 @@ pub fn write_whole(path: &Path, access: Access, bytes: &[u8]) -> io::Result<()> 
         _ => Path::new("."),
     };
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    // A rename would take the place of a device or a link.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::other("something that is not a regular file has this name"));
+    }
     let mut draft = name.to_owned();
     draft.push(format!(".{}-{:08x}", std::process::id(), rand::random::<u32>()));
     let draft = directory.join(draft);

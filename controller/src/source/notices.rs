@@ -49,12 +49,17 @@ impl Notices {
         Self { _watcher: watcher.ok(), arriving, written, watched }
     }
 
-    /// Waits for a notice, at most so long.
-    pub(super) async fn next(&mut self, longest: Duration) {
+    /// Waits for a notice, at most so long; whether one came.
+    pub(super) async fn next(&mut self, longest: Duration) -> bool {
         let deadline = Instant::now() + longest;
-        if let Ok(None) = timeout(longest, self.arriving.recv()).await {
-            // Nobody can tell any more.
-            sleep_until(deadline).await;
+        match timeout(longest, self.arriving.recv()).await {
+            Ok(Some(())) => true,
+            Ok(None) => {
+                // Nobody can tell any more.
+                sleep_until(deadline).await;
+                false
+            }
+            Err(_) => false,
         }
     }
 

@@ -57,6 +57,12 @@ fn tokens_are_made_offline_and_kept_private() {
     let nowhere = mesh.path("no/such/file");
     let refused = controller(&["token", "--node", "one", "--state", text(&state), "--out", text(&nowhere)]);
     assert!(complaint(&refused, 1).contains("name another with --out"));
+    let link = mesh.path("link");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    for file in [mesh.config(), link] {
+        let refused = controller(&["token", "--node", "one", "--state", text(&state), "--out", text(&file)]);
+        assert!(complaint(&refused, 1).contains("not a regular file"), "{file:?}");
+    }
 }
 
 #[tokio::test]
