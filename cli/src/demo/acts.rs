@@ -114,11 +114,15 @@ async fn link(stage: &Stage) -> anyhow::Result<()> {
         seen.lost
     );
     event::note(looked.clone());
+    if let Some(reason) = &seen.ended {
+        event::note(format!("the search ended early: {reason}"));
+    }
     let between = |ends: &(String, String), count: &u64| format!("{count} between {} and {}", ends.0, ends.1);
     let words: Vec<_> = seen.words.iter().map(|(ends, count)| between(ends, count)).collect();
     let words = if words.is_empty() { "never".to_owned() } else { words.join(", ") };
     event::note(format!("the word was seen: {words}"));
-    let secret = seen.leaked() == 0 && seen.lost == 0 && seen.tunnelled > 0;
+    let searched = seen.ended.is_none() && seen.lost == 0 && seen.tunnelled > 0;
+    let secret = searched && seen.leaked() == 0;
     let detail = format!("seen {} times between pods of the mesh in {looked}", seen.leaked());
     expect("nothing of the mesh crosses the link in clear", secret, detail);
     let detail = format!("seen {} times where the outsider took part", seen.outside());

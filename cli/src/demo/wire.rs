@@ -1,11 +1,11 @@
 //! What crosses the link between the nodes in clear? Every frame is searched for the word that all bodies carry.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ambit_netns::Namespace;
-use ambit_netns::capture::{AsyncCapture, Capture, Search, Segment, segment};
+use ambit_netns::capture::{Capture, Search, Segment, segment};
 
 use super::plan::{HBONE_PORT, LINK, Pod};
 
@@ -21,6 +21,8 @@ pub(crate) struct Seen {
     pub(crate) bytes: u64,
     /// Frames that the kernel dropped before they could be looked at.
     pub(crate) lost: u64,
+    /// Why nothing is looked at any more.
+    pub(crate) ended: Option<String>,
     /// Bytes inside tunnels.
     pub(crate) tunnelled: u64,
     /// How often the word was seen, by the pods at both ends.
@@ -37,8 +39,13 @@ impl Wire {
     /// Watches the link of `node` for `word` from now on.
     pub(crate) fn watch(node: &Namespace, word: &str) -> anyhow::Result<Self> {
         let wire = Self { seen: Arc::default() };
-        let capture = Capture::open(node, LINK)?.into_async()?;
-        tokio::spawn(look(capture, Search::new(word), wire.seen.clone()));
+        let capture = Capture::open(node, LINK)?;
+        let (search, seen) = (Search::new(word), wire.seen.clone());
+        // A thread of its own: without root the kernel keeps few frames for a reader that is late.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        std::thread::Builder::new()
+            .name("wire".to_owned())
+            .spawn(move || runtime.block_on(look(capture, search, seen)))?;
         Ok(wire)
     }
 
@@ -57,16 +64,21 @@ impl Wire {
     }
 
     fn now(&self) -> Seen {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.seen).clone()
     }
 }
 
-async fn look(mut capture: AsyncCapture, mut search: Search, seen: Arc<Mutex<Seen>>) {
+async fn look(capture: Capture, mut search: Search, seen: Arc<Mutex<Seen>>) {
+    let ended = look_at_frames(capture, &mut search, &seen).await;
+    lock(&seen).ended = ended.err().map(|error| error.to_string());
+}
+
+async fn look_at_frames(capture: Capture, search: &mut Search, seen: &Mutex<Seen>) -> std::io::Result<()> {
+    let mut capture = capture.into_async()?;
     loop {
-        let found = capture.next(|frame| segment(frame).map(|segment| note(&segment, &mut search))).await;
-        let Ok(found) = found else { return };
+        let found = capture.next(|frame| segment(frame).map(|segment| note(&segment, search))).await?;
         let counters = capture.counters();
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(seen);
         (seen.frames, seen.bytes, seen.lost) = (counters.frames, counters.bytes, counters.lost);
         if let Some(found) = found {
             seen.tunnelled += found.tunnelled;
@@ -75,6 +87,10 @@ async fn look(mut capture: AsyncCapture, mut search: Search, seen: Arc<Mutex<See
             }
         }
     }
+}
+
+fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Found {

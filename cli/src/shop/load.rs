@@ -13,7 +13,7 @@ use super::words::{Load, News};
 /// Clients of each sort.
 const CLIENTS: usize = 3;
 /// Between two requests of a client: a steady load, not a flood.
-const PAUSE: Duration = Duration::from_millis(4);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Makes requests until aborted, and tells how it goes.
 pub(crate) async fn load(client: &Client, number: u64, url: &str) {
