@@ -13,7 +13,7 @@ use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
 use ambit_transport::{Limits, Watch, relay};
 
 use crate::network::{Ends, Network, Stream};
-use crate::outcome::{Counted, of_open, of_relay};
+use crate::outcome::{Counted, conclude, of_open, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 use crate::resolve::{NextHop, resolve};
@@ -33,11 +33,7 @@ pub async fn outbound<N: Network, S: Stream>(
     let mut report =
         ConnectionReport::accepted(&proxy.traffic, Reporter::Source, Instant::now(), peer, destination);
     let outcome = carry(&proxy, &pod, &mut client, ends, &drain, &mut report).await;
-    if outcome.is_err() {
-        // The client must see a failure, not the orderly end of an empty answer.
-        client.abort();
-    }
-    report.finish(outcome);
+    conclude(client, report, outcome);
 }
 
 async fn carry<N: Network, S: Stream>(

@@ -5,7 +5,7 @@ use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::report::{ConnectionReport, Failure, Severity};
 use ambit_transport::dial::DialFailure;
 use ambit_transport::relay::{FailureKind, Side};
-use ambit_transport::{CloseReason, Counters, DialError, RelayError, Relayed};
+use ambit_transport::{Abort, CloseReason, Counters, DialError, RelayError, Relayed};
 
 use crate::pod::PodSocketError;
 
@@ -21,6 +21,15 @@ impl Counters for Counted<'_> {
     fn received(&self, bytes: u64) {
         self.0.response_bytes(bytes);
     }
+}
+
+/// Ends a captured connection and reports it. A failure must look like one to the client, which is reset; the orderly
+/// end of an empty answer would be a lie.
+pub fn conclude(mut client: impl Abort, report: ConnectionReport, outcome: Result<(), Failure>) {
+    if outcome.is_err() {
+        client.abort();
+    }
+    report.finish(outcome);
 }
 
 /// The end of a relay.

@@ -12,7 +12,7 @@ use ambit_transport::{Limits, Watch, relay};
 
 use crate::admit::admit;
 use crate::network::{Ends, Network, Stream};
-use crate::outcome::{Counted, of_relay};
+use crate::outcome::{Counted, conclude, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 
@@ -28,10 +28,7 @@ pub async fn plaintext<N: Network, S: Stream>(
     let mut report =
         ConnectionReport::accepted(&proxy.traffic, Reporter::Destination, Instant::now(), peer, destination);
     let outcome = carry(&proxy, &pod, &mut client, ends, &drain, &mut report).await;
-    if outcome.is_err() {
-        client.abort();
-    }
-    report.finish(outcome);
+    conclude(client, report, outcome);
 }
 
 async fn carry<N: Network, S: Stream>(
