@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use ambit_netns::Namespace;
 use nix::sys::signal::{Signal, kill};
@@ -21,6 +22,7 @@ pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// The path of one of our programs, next to this test's own.
@@ -45,9 +47,11 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = namespace.spawn(command).unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
-        follow(child.stdout.take().unwrap(), lines.clone());
-        follow(child.stderr.take().unwrap(), lines.clone());
-        Self { name: name.to_owned(), child, lines }
+        let readers = vec![
+            follow(child.stdout.take().unwrap(), lines.clone()),
+            follow(child.stderr.take().unwrap(), lines.clone()),
+        ];
+        Self { name: name.to_owned(), child, lines, readers }
     }
 
     /// The process id inside the world.
@@ -85,12 +89,14 @@ impl Process {
         kill(Pid::from_raw(i32::try_from(self.pid()).unwrap()), signal).unwrap();
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until it ends by itself, and all of its words are there.
     #[track_caller]
     pub fn ended(&mut self) -> ExitStatus {
         let what = format!("{} ends", self.name);
         let child = &mut self.child;
-        wait_for(&what, || child.try_wait().unwrap())
+        let status = wait_for(&what, || child.try_wait().unwrap());
+        self.readers.drain(..).for_each(|reader| reader.join().unwrap());
+        status
     }
 
     /// Whether it still runs.
@@ -106,12 +112,12 @@ impl Process {
     }
 }
 
-fn follow(stream: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) {
+fn follow(stream: impl Read + Send + 'static, lines: Arc<Mutex<Vec<String>>>) -> JoinHandle<()> {
     std::thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
             lines.lock().unwrap().push(String::from_utf8_lossy(&line).into_owned());
         }
-    });
+    })
 }
 
 impl Drop for Process {
@@ -119,7 +125,9 @@ impl Drop for Process {
         let status = self.child.try_wait();
         self.kill();
         if std::thread::panicking() {
-            let lines = self.lines();
+            // Connections that ended well say nothing about a failure.
+            let well = |line: &String| line.contains("connection complete") && !line.contains("\"error\"");
+            let lines: Vec<String> = self.lines().into_iter().filter(|line| !well(line)).collect();
             let shown = lines.len().saturating_sub(SHOWN);
             eprintln!("--- {} ({status:?}), its last lines:", self.name);
             lines.iter().skip(shown).for_each(|line| eprintln!("{line}"));

@@ -1,6 +1,7 @@
 //! Two nodes joined by a link, and pods on a bridge of each; IPv4 and IPv6.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::process::Command;
 
 use ambit_netns::Namespace;
 use ambit_netns::links::{Links, Route, forward};
@@ -95,6 +96,9 @@ impl Topology {
             links.address(LINK, format!("fd77:ffff::{}/64", side.number()).parse().unwrap()).unwrap();
             links.up(LINK).unwrap();
             links.bridge("pods").unwrap();
+            // An address of its own: else it is its lowest port's, and changes when that pod goes.
+            let hardware = format!("02:00:00:00:00:{:02x}", side.number());
+            ip(node, &["link", "set", "pods", "address", &hardware]);
             links.address("pods", format!("{}/24", side.v4(1)).parse().unwrap()).unwrap();
             links.address("pods", format!("{}/64", side.v6(1)).parse().unwrap()).unwrap();
             links.up("pods").unwrap();
@@ -144,8 +148,19 @@ impl Topology {
 
     /// Takes a pod's link away, as a container runtime does when the pod ends.
     pub fn detach(&self, side: Side, place: &Place) {
-        Links::open(self.node(side)).unwrap().delete(&place.port).unwrap();
+        let node = self.node(side);
+        Links::open(node).unwrap().delete(&place.port).unwrap();
+        // Who comes in its place has another hardware address; in a cluster the node's routes make that known.
+        for address in [IpAddr::from(place.v4), place.v6.into()] {
+            ip(node, &["neigh", "flush", "to", &address.to_string()]);
+        }
     }
+}
+
+/// The machine's own tool, for what the links have no words for.
+fn ip(node: &Namespace, arguments: &[&str]) {
+    let status = node.run(|| Command::new("ip").args(arguments).status()).unwrap().unwrap();
+    assert!(status.success(), "ip {arguments:?}");
 }
 
 impl Default for Topology {
