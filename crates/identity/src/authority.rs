@@ -24,7 +24,8 @@ pub use load::LoadError;
 /// How long a root that we create is valid.
 pub const ROOT_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
-/// How far before its issue a certificate's validity begins, for peers whose clocks are behind (as in Istio).
+/// How far before its issue a certificate's validity begins, for peers whose clocks are behind (as in Istio). At most a
+/// quarter of its lifetime.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(120);
 
 /// A certificate authority. Signs whatever its owner tells it to: whether the asker may have an identity, and in which
@@ -102,7 +103,7 @@ impl Authority {
     }
 
     /// Signs a request: the certificate has the request's public key and `identity` as its only name, an empty subject,
-    /// is for clients and servers, begins [`CLOCK_SKEW`] before `now` and ends `lifetime` after it, but not after the
+    /// is for clients and servers, begins up to [`CLOCK_SKEW`] before `now` and ends `lifetime` after it, but not after the
     /// CA's own end. Returns `IstioCertificateResponse.cert_chain`: the leaf, intermediates one by one, and the trust
     /// bundle as the last element.
     pub fn sign(

@@ -116,6 +116,19 @@ fn a_leaf_says_exactly_what_it_must() {
 }
 
 #[test]
+fn half_of_even_a_short_life_is_still_to_come() {
+    let (authority, key) = (root(), KeyPair::generate(Provider::default()).unwrap());
+    for lifetime in [10, 60, 120, 600].map(Duration::from_secs) {
+        let leaf = der(&sign(&authority, &key, lifetime)[0]);
+        let validity = parsed(&leaf).validity().clone();
+        let middle = validity.not_before.timestamp().midpoint(validity.not_after.timestamp());
+        let (now, life) = (seconds(SystemTime::now()), lifetime.as_secs() as i64);
+        assert!(middle >= now + life / 4, "Istio's ztunnel would ask again at once, without end");
+        assert!(validity.not_before.timestamp() <= now - (life / 4).min(120) + 1);
+    }
+}
+
+#[test]
 fn serial_numbers_are_positive_and_never_repeat() {
     let authority = root();
     let key = KeyPair::generate(Provider::default()).unwrap();
