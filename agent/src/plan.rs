@@ -4,6 +4,7 @@
 //! What holds in every plan:
 //! - rules are never removed from a namespace that an enrolled pod has, or may have;
 //! - a namespace is never handed over for two pods, and never before its rules are in place;
+//! - a namespace is never handed over on the word of resources that were read before it was seen;
 //! - a pod that leaves keeps its rules and its proxy until the controller has been told (or a limit has passed).
 
 mod observed;
@@ -140,7 +141,7 @@ impl<'a> Scene<'a> {
         let others = self.handed.get(&id).is_some_and(|pods| pods.iter().any(|other| *other != uid));
         let given =
             seen.handed.as_ref().is_some_and(|(given, identity)| *given == id && *identity == pod.identity);
-        (!others && !given).then_some(Step::Hand)
+        (!others && !given && !seen.unconfirmed).then_some(Step::Hand)
     }
 
     /// The one enrolled pod that the namespace belongs to. When several name it, the one that ztunnel has it for; when

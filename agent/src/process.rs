@@ -11,7 +11,7 @@ use ambit_transport::drain;
 use ambit_transport::listen::{ListenOptions, tcp_listener};
 use ambit_zds::registry::Registry;
 use ambit_zds::server::{Permissions, Server};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::arguments::{Controller, Run, Which};
 use crate::controller::Reporter;
@@ -66,9 +66,11 @@ async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogContro
     }
 
     let (sourced, pods) = watch::channel(Sourced::default());
-    tokio::spawn(source::follow(which.config.clone(), which.node.clone(), sourced));
+    let look = Arc::new(Notify::new());
+    tokio::spawn(source::follow(which.config.clone(), which.node.clone(), sourced, look.clone()));
     let means = Means {
         source: pods,
+        look,
         redirect,
         threads: Threads::start(THREADS)?,
         registry: Registry::new(),

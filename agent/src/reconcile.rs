@@ -14,7 +14,7 @@ use ambit_app::Pending;
 use ambit_netns::Namespace;
 use ambit_zds::registry::{Pod, Registry};
 use ambit_zds::server::Server;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
@@ -42,6 +42,8 @@ const GATHER: Duration = Duration::from_millis(5);
 /// What the loop works with.
 pub(crate) struct Means {
     pub(crate) source: watch::Receiver<Sourced>,
+    /// Asks the source to look again.
+    pub(crate) look: Arc<Notify>,
     pub(crate) redirect: Redirect,
     pub(crate) threads: Threads,
     pub(crate) registry: Registry,
@@ -83,6 +85,8 @@ pub(crate) struct Reconciler {
     results: mpsc::UnboundedSender<Done>,
     /// Steps on the threads.
     under_way: usize,
+    /// Since when a namespace waits for the resources to be read again, by uid.
+    unconfirmed: BTreeMap<String, Instant>,
     /// When the first configuration came, until the first round is over.
     first_round: Option<Instant>,
     paths: Paths,
@@ -177,6 +181,7 @@ impl Reconciler {
             said_warnings: BTreeMap::new(),
             results,
             under_way: 0,
+            unconfirmed: BTreeMap::new(),
             first_round: None,
             paths: Paths::new(),
             server: Some(server),
@@ -187,6 +192,7 @@ impl Reconciler {
     /// What the resources want now.
     fn take_source(&mut self, sourced: &Sourced) {
         self.means.metrics.problems(sourced.problems);
+        self.confirm(sourced.as_of);
         let Some(pods) = &sourced.pods else { return };
         if self.means.pending.configuration.take().is_some() {
             let enrolled = pods.values().filter(|pod| pod.is_enrolled()).count();
@@ -208,6 +214,19 @@ impl Reconciler {
         self.wanted = Arc::clone(pods);
         self.paths.follow(pods.values().filter_map(|pod| pod.path.as_deref()));
         self.say_warnings();
+    }
+
+    /// The resources were read after these namespaces had been seen; whose they are now is known.
+    fn confirm(&mut self, as_of: Option<Instant>) {
+        let Some(as_of) = as_of else { return };
+        let observed = &mut self.observed;
+        self.unconfirmed.retain(|uid, since| {
+            let waits = as_of <= *since;
+            if !waits && let Some(seen) = observed.get_mut(uid) {
+                seen.unconfirmed = false;
+            }
+            waits
+        });
     }
 
     /// Something has happened at these paths.

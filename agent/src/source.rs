@@ -65,10 +65,17 @@ pub(crate) struct Sourced {
     pub(crate) nodes: BTreeSet<String>,
     /// How many problems the directory has now; the pods are older then.
     pub(crate) problems: usize,
+    /// When the last look at the directory began: the pods are what held then.
+    pub(crate) as_of: Option<Instant>,
 }
 
-/// Follows the directory until the receiver is gone.
-pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sender<Sourced>) {
+/// Follows the directory until the receiver is gone. `look` asks for a look at once.
+pub(crate) async fn follow(
+    directory: PathBuf,
+    node: NodeName,
+    out: watch::Sender<Sourced>,
+    look: Arc<Notify>,
+) {
     let woken = Arc::new(Notify::new());
     let _watcher = watcher(&directory, &woken);
     let mut last = None;
@@ -76,6 +83,7 @@ pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sende
     while !out.is_closed() {
         let (at, name) = (directory.clone(), node.clone());
         let before = last.clone();
+        let began = Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let now = Fingerprint::of(&at);
             // A file that changes while it is read has another fingerprint next time.
@@ -85,8 +93,17 @@ pub(crate) async fn follow(directory: PathBuf, node: NodeName, out: watch::Sende
             last = Some(fingerprint);
             publish(outcome, &mut said, &out);
         }
+        out.send_modify(|sourced| sourced.as_of = Some(began));
         tokio::select! {
             () = woken.notified() => quiet(&woken).await,
+            () = look.notified() => {
+                // What is being written is waited for, as ever; what has not changed costs nothing.
+                let at = directory.clone();
+                let now = tokio::task::spawn_blocking(move || Fingerprint::of(&at)).await.ok();
+                if now != last {
+                    quiet(&woken).await;
+                }
+            }
             () = sleep(RESCAN) => {}
             () = out.closed() => {}
         }

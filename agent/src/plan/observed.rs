@@ -53,6 +53,9 @@ pub struct Observed {
     pub sight: Sight,
     /// It is time to look again.
     pub look_due: bool,
+    /// The namespace was seen later than the resources were read: whose it is may have changed meanwhile, so it is not
+    /// handed over before they have been read again (A28).
+    pub unconfirmed: bool,
     /// The rules in `sight`.
     pub rules: Rules,
     /// It is time to verify them, or to try again.
@@ -71,6 +74,7 @@ impl Default for Observed {
             path: None,
             sight: Sight::Unseen,
             look_due: true,
+            unconfirmed: false,
             rules: Rules::Unknown,
             rules_due: true,
             handed: None,
@@ -86,6 +90,7 @@ impl Observed {
         self.look_due = false;
         if self.sight != sight {
             (self.rules, self.rules_due) = (Rules::Unknown, true);
+            self.unconfirmed = matches!(sight, Sight::Seen(_));
         }
         (self.path, self.sight) = (Some(path), sight);
     }

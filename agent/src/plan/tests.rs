@@ -116,6 +116,7 @@ impl World {
             Step::Hand => {
                 let Sight::Seen(id) = seen.sight else { panic!("nothing to hand over for {uid}") };
                 assert!(enrolled(uid) && matches!(seen.rules, Rules::InPlace(_)) && !seen.rules_due);
+                assert!(!seen.unconfirmed, "{uid} is handed over on the word of older resources");
                 assert!(!self.handed.iter().any(|(other, inode)| other != uid && *inode == id.inode));
             }
             Step::Withdraw if !enrolled(uid) => {
@@ -154,6 +155,8 @@ impl World {
             Step::Look(_) => {
                 let (path, sight) = looked.unwrap();
                 seen.looked(path, sight);
+                // The resources are read again at once.
+                seen.unconfirmed = false;
             }
             Step::Enforce(options) => {
                 if failure.is_none() {
@@ -397,6 +400,20 @@ fn a_namespace_that_is_replaced_is_a_new_one() {
     world.settle();
     assert_eq!(world.handed["p0"], 9);
     assert_eq!(world.rules[&9], options(false));
+}
+
+#[test]
+fn a28_a_namespace_is_not_handed_over_on_the_word_of_older_resources() {
+    let mut world = captured();
+    let before = world.handed["p0"];
+    let seen = world.observed.get_mut("p0").unwrap();
+    seen.looked(PathBuf::from("/a"), Sight::Seen(id(9)));
+    seen.enforced(options(false), None);
+    assert!(seen.unconfirmed);
+    assert_eq!(plan(&world.wanted, &world.observed), []);
+    assert_eq!(world.handed["p0"], before);
+    world.observed.get_mut("p0").unwrap().unconfirmed = false;
+    assert_eq!(plan(&world.wanted, &world.observed), [("p0".to_owned(), Step::Hand)]);
 }
 
 #[test]

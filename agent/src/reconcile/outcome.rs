@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use ambit_netns::Namespace;
 use ambit_netns::rules::{Drift, RedirectOptions};
 
+use tokio::time::Instant;
+
 use super::Reconciler;
 use crate::Wanted;
 use crate::plan::{Rules, Sight};
@@ -48,7 +50,12 @@ impl Reconciler {
         {
             tracing::info!("pod {name}: its network namespace {before} was replaced by {now}");
         }
+        let before = seen.sight.clone();
         seen.looked(path, sight);
+        if seen.unconfirmed && seen.sight != before {
+            self.unconfirmed.insert(uid.to_owned(), Instant::now());
+            self.means.look.notify_one();
+        }
         match namespace {
             Some(namespace) => self.held.insert(uid.to_owned(), namespace),
             None => self.held.remove(uid),
