@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::configuration::Configuration;
+use crate::connections::{self, Connections};
 use crate::dump;
 use crate::pods::PodState;
 use crate::settings::Settings;
@@ -30,6 +31,8 @@ pub struct Sources {
     pub certificates: Certificates,
     /// The pods and whether they are served.
     pub pods: watch::Receiver<Vec<PodState>>,
+    /// The open connections of each worker.
+    pub connections: Vec<Connections>,
     /// Metrics.
     pub registry: Registry,
     /// What is pending.
@@ -82,7 +85,7 @@ impl Sources {
     fn dump(&self) -> Value {
         let mut dump = dump::resources(&self.configuration.snapshot());
         dump.insert("certificates".into(), self.certificates.entries().iter().map(certificate).collect());
-        dump.insert("workloadState".into(), pods(&self.pods.borrow()));
+        dump.insert("workloadState".into(), pods(&self.pods.borrow(), &self.connections));
         dump.insert("config".into(), settings(&self.settings));
         dump.insert("staticConfig".into(), json!({ "workloads": [], "policies": [], "services": [] }));
         dump.insert("version".into(), json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }));
@@ -114,7 +117,7 @@ fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| "unknown".into(), |time| time.to_string())
 }
 
-fn pods(pods: &[PodState]) -> Value {
+fn pods(pods: &[PodState], connections: &[Connections]) -> Value {
     let state = |state: &PodState| {
         let info = json!({
             "name": &*state.pod.name,
@@ -123,6 +126,8 @@ fn pods(pods: &[PodState]) -> Value {
         });
         let mut dump =
             json!({ "state": if state.failed.is_some() { "Pending" } else { "Up" }, "info": info });
+        let open: Vec<_> = connections.iter().flat_map(|worker| worker.of(&state.pod)).collect();
+        dump["connections"] = connections::dump(&open);
         if let Some(reason) = &state.failed {
             dump["reason"] = json!(reason);
         }

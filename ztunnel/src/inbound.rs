@@ -15,6 +15,7 @@ use ambit_transport::{Limits, Watch, relay};
 use http::StatusCode;
 
 use crate::admit::admit;
+use crate::connections::{Seen, Way};
 use crate::inbound_target::target;
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, of_relay};
@@ -132,9 +133,13 @@ async fn carry<N: Network>(
         }
     };
     let named = || incoming.forwarded_host().and_then(|host| snapshot.services_named(&host).first().cloned());
-    if let Some(service) = target.service.clone().or_else(named) {
+    let service = target.service.clone().or_else(named);
+    let hostname = service.as_ref().map(|service| service.key.hostname.clone());
+    if let Some(service) = service {
         report.service(service);
     }
+    // A connection may live long; an old snapshot should not live with it.
+    drop(snapshot);
     let connection = Connection {
         source_ip: peer.ip(),
         network: own.network.clone(),
@@ -177,6 +182,8 @@ async fn carry<N: Network>(
     let stream = incoming
         .accept(baggage)
         .map_err(|gone| Failure::new(ResponseFlag::None, gone).with_severity(Severity::Information))?;
+    let seen = Seen { way: Way::Inbound(hostname), source: *peer, actual: target.address, tunnel: true };
+    let _line = proxy.connections.list(pod, seen);
     report.opened();
     let close = async {
         tokio::select! {

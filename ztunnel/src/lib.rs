@@ -8,6 +8,7 @@ pub mod admin;
 pub mod admit;
 pub mod certificate_metrics;
 pub mod configuration;
+pub mod connections;
 pub mod dump;
 pub mod inbound;
 pub mod inbound_target;

@@ -12,6 +12,7 @@ use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
 use ambit_transport::{Limits, Watch, relay};
 
+use crate::connections::{Seen, Way};
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, conclude, of_open, of_relay};
 use crate::pod::Pod;
@@ -40,10 +41,11 @@ async fn carry<N: Network, S: Stream>(
     proxy: &Proxy<N>,
     pod: &Arc<Pod>,
     client: &mut S,
-    Ends { peer, destination }: Ends,
+    ends: Ends,
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
+    let Ends { peer, destination } = ends;
     let own = pod.known(&proxy.configuration).await;
     let own = own.map_err(|unknown| Failure::new(ResponseFlag::IdentityError, unknown))?;
     report.source(own.clone()).source_identity(own.identity.clone());
@@ -54,14 +56,14 @@ async fn carry<N: Network, S: Stream>(
             if let Some(service) = service {
                 report.service(service);
             }
-            plainly(proxy, pod, client, address, drain, report).await
+            plainly(proxy, pod, client, ends, address, drain, report).await
         }
         NextHop::Direct { address, workload, service } => {
             report.destination(workload);
             if let Some(service) = service {
                 report.service(service);
             }
-            plainly(proxy, pod, client, address, drain, report).await
+            plainly(proxy, pod, client, ends, address, drain, report).await
         }
         NextHop::Hbone { gateway, authority, workload, service, expected } => {
             report.destination(workload).destination_address(gateway);
@@ -73,6 +75,7 @@ async fn carry<N: Network, S: Stream>(
             let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
             let request = connect_request(&own, peer, authority, host).map_err(of_open)?;
             let stream = open(proxy, &key, request).await?;
+            let _line = proxy.connections.list(pod, seen(ends, gateway, true));
             report.opened();
             let ended =
                 relay(client, stream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
@@ -81,16 +84,22 @@ async fn carry<N: Network, S: Stream>(
     }
 }
 
+fn seen(Ends { peer, destination }: Ends, actual: SocketAddr, tunnel: bool) -> Seen {
+    Seen { way: Way::Outbound(destination), source: peer, actual, tunnel }
+}
+
 async fn plainly<N: Network, S: Stream>(
     proxy: &Proxy<N>,
     pod: &Pod,
     client: &mut S,
+    ends: Ends,
     address: SocketAddr,
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
     report.destination_address(address);
     let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
+    let _line = proxy.connections.list(pod, seen(ends, address, false));
     report.opened();
     let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
     of_relay(ended)

@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
         configuration: configuration.clone(),
         certificates: certificates.clone(),
         pods: pods_seen,
+        connections: proxies.iter().map(|proxy| proxy.connections.clone()).collect(),
         registry: registry.clone(),
         readiness: readiness.clone(),
         log,

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::configuration::Configuration;
+use crate::connections::Connections;
 use crate::live::Live;
 use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
@@ -38,6 +39,8 @@ pub struct Proxy<N: Network = Namespaces> {
     pub certificates: Certificates,
     /// Traffic counters.
     pub traffic: traffic::Worker,
+    /// Open connections, for operators.
+    pub connections: Connections,
     /// Inbound connections that were let in.
     pub live: Live,
     /// Tunnels to other pods' proxies.
@@ -77,6 +80,7 @@ impl<N: Network> Proxy<N> {
             tunnel_server: ServerSettings { buffers, ..ServerSettings::default() },
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             network,
+            connections: Connections::default(),
             live: Live::default(),
             rotation: Rotation::default(),
             settings,

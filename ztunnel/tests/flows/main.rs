@@ -7,6 +7,7 @@ use ambit_model::policy::{Action, Clause, Match, Policy, Rule, Scope, StringMatc
 use ambit_model::workload::Tunnel;
 use ambit_model::{Change, Identity};
 use ambit_transport::drain::Mode;
+use ambit_ztunnel::connections::dump;
 use mesh::{Mesh, workload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
@@ -89,6 +90,32 @@ async fn bytes_go_both_ways_with_the_sources_identity_and_address() {
             && closed.clone().any(|line| line.contains("reporter=\"destination\""))
     })
     .await;
+}
+
+#[tokio::test]
+async fn operators_see_open_connections_and_only_those() {
+    let mesh = shop();
+    let mut cart = mesh.network.listen(CART_APP);
+    let mut client = mesh.connect("web", CART_APP);
+    client.write_all(b"a").await.unwrap();
+    let (server, _) = cart.recv().await.unwrap();
+    let outbound = dump(&mesh.connections("web"));
+    assert_eq!(outbound["outbound"][0]["src"], "10.0.0.1:50000");
+    assert_eq!(outbound["outbound"][0]["originalDst"], CART_APP);
+    assert_eq!(outbound["outbound"][0]["actualDst"], "10.0.0.2:15008");
+    assert_eq!(outbound["outbound"][0]["protocol"], "HBONE");
+    let inbound = dump(&mesh.connections("cart"));
+    assert_eq!(inbound["inbound"][0]["actualDst"], CART_APP);
+    assert_eq!(inbound["outbound"], serde_json::json!([]));
+    drop(client);
+    drop(server);
+    for _ in 0..10_000 {
+        if mesh.connections("web").is_empty() && mesh.connections("cart").is_empty() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("still listed: {:?}", mesh.connections("web"));
 }
 
 #[tokio::test]

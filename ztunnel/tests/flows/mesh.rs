@@ -194,6 +194,11 @@ impl Mesh {
         }
     }
 
+    /// The pod's open connections.
+    pub fn connections(&self, pod: &str) -> Vec<ambit_ztunnel::connections::Seen> {
+        self.proxy.connections.of(&self.pods[pod])
+    }
+
     /// The metrics as text.
     pub fn metrics(&self) -> String {
         self.registry.encode("").1
