@@ -21,6 +21,9 @@ use crate::source::Reading;
 use crate::state::{StateDirectory, StateError};
 use crate::tokens::NodeName;
 
+/// Problems that are logged one by one: one mistake, such as a missing Namespace, may hit every object.
+const MOST_PROBLEMS: usize = 50;
+
 /// How long a captured pod is remembered that the configuration does not hold.
 const GONE: Duration = Duration::from_secs(60);
 
@@ -150,8 +153,11 @@ impl Publisher {
                     Some(_) => "the last good configuration stays in force",
                     None => "there is no configuration yet, so nothing is served",
                 };
-                for problem in &problems {
+                for problem in problems.iter().take(MOST_PROBLEMS) {
                     tracing::error!("invalid configuration: {problem}");
+                }
+                if let more @ 1.. = problems.len().saturating_sub(MOST_PROBLEMS) {
+                    tracing::error!("invalid configuration: {more} more; `controller check` names them all");
                 }
                 tracing::error!(problems = problems.len(), "the configuration was refused; {kept}");
             }
