@@ -16,6 +16,7 @@ use http::StatusCode;
 
 use crate::admit::admit;
 use crate::connections::{Seen, Way};
+use crate::inbound_service::service;
 use crate::inbound_target::target;
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, of_relay};
@@ -132,7 +133,8 @@ async fn carry<N: Network>(
             return Err(refuse(incoming, status, &reason, Failure::connect(reason.as_str())));
         }
     };
-    let named = || incoming.forwarded_host().and_then(|host| snapshot.services_named(&host).first().cloned());
+    let asked = incoming.forwarded_host();
+    let named = || service(&snapshot, &own, target.address.port(), asked.as_deref());
     let service = target.service.clone().or_else(named);
     let hostname = service.as_ref().map(|service| service.key.hostname.clone());
     if let Some(service) = service {

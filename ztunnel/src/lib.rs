@@ -11,6 +11,7 @@ pub mod configuration;
 pub mod connections;
 pub mod dump;
 pub mod inbound;
+pub mod inbound_service;
 pub mod inbound_target;
 pub mod live;
 pub mod network;

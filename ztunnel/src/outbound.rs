@@ -48,7 +48,7 @@ async fn carry<N: Network, S: Stream>(
     let Ends { peer, destination } = ends;
     let own = pod.known(&proxy.configuration).await;
     let own = own.map_err(|unknown| Failure::new(ResponseFlag::IdentityError, unknown))?;
-    report.source(own.clone()).source_identity(own.identity.clone());
+    report.source(own.clone());
     let next = resolve(&proxy.configuration.snapshot(), &own, destination, &mut rand::rng());
     match next {
         NextHop::Reject(reason) => Err(Failure::connect(reason)),
@@ -66,6 +66,8 @@ async fn carry<N: Network, S: Stream>(
             plainly(proxy, pod, client, ends, address, drain, report).await
         }
         NextHop::Hbone { gateway, authority, workload, service, expected } => {
+            // Only a tunnel proves who the client is; plaintext has no principal.
+            report.source_identity(own.identity.clone());
             report.destination(workload).destination_address(gateway);
             report.hbone_target(HboneTarget::Address(authority)).security(SecurityPolicy::MutualTls);
             let host = service.as_ref().map(|service| service.key.hostname.clone());

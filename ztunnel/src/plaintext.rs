@@ -12,6 +12,7 @@ use ambit_transport::{Limits, Watch, relay};
 
 use crate::admit::admit;
 use crate::connections::{Seen, Way};
+use crate::inbound_service::service;
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, conclude, of_relay};
 use crate::pod::Pod;
@@ -49,6 +50,9 @@ async fn carry<N: Network, S: Stream>(
     let snapshot = proxy.configuration.snapshot();
     if let Some(source) = snapshot.workload_at(&own.network, peer.ip()) {
         report.source(source.clone());
+    }
+    if let Some(service) = service(&snapshot, &own, destination.port(), None) {
+        report.service(service);
     }
     drop(snapshot);
     let connection =
