@@ -45,7 +45,11 @@ fn plaintext_is_permitted_until_strict() {
     let line = mesh.ztunnel(Side::B).logged("the refusal", |line| {
         line["src.workload"] == "near" && line["error"].as_str().is_some_and(|error| error.contains("strict"))
     });
-    assert_eq!(line["message"], "connection failed", "{line}");
+    assert_eq!(
+        (&line["message"], &line["level"]),
+        (&"connection complete".into(), &"error".into()),
+        "{line}"
+    );
     assert!(client::passes(web.netns(), cart.at(8080)), "the mesh's own client was refused");
 
     mesh.apply("strict", &peer_authentication("PERMISSIVE"));

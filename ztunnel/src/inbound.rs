@@ -148,6 +148,8 @@ async fn carry<N: Network>(
         source_identity: Some(identity.clone()),
         destination: target.address,
     };
+    // As Istio counts: both ends are known, so the connection was opened, whatever policy and application say to it.
+    report.opened();
     let mut place = match Box::pin(admit(proxy, pod, &own, &connection, report)).await {
         Ok(place) => place,
         // The client's operator learns that it was a policy, and ours which one.
@@ -186,7 +188,6 @@ async fn carry<N: Network>(
         .map_err(|gone| Failure::new(ResponseFlag::None, gone).with_severity(Severity::Information))?;
     let seen = Seen { way: Way::Inbound(hostname), source: *peer, actual: target.address, tunnel: true };
     let _line = proxy.connections.list(pod, seen);
-    report.opened();
     let close = async {
         tokio::select! {
             reason = place.closed() => reason,

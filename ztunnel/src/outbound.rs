@@ -76,9 +76,9 @@ async fn carry<N: Network, S: Stream>(
             }
             let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
             let request = connect_request(&own, peer, authority, host).map_err(of_open)?;
+            report.opened();
             let stream = open(proxy, &key, request).await?;
             let _line = proxy.connections.list(pod, seen(ends, gateway, true));
-            report.opened();
             let ended =
                 relay(client, stream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
             of_relay(ended)
@@ -100,9 +100,9 @@ async fn plainly<N: Network, S: Stream>(
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
     report.destination_address(address);
+    report.opened();
     let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
     let _line = proxy.connections.list(pod, seen(ends, address, false));
-    report.opened();
     let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
     of_relay(ended)
 }

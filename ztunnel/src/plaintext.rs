@@ -57,12 +57,12 @@ async fn carry<N: Network, S: Stream>(
     drop(snapshot);
     let connection =
         Connection { source_ip: peer.ip(), network: own.network.clone(), source_identity: None, destination };
+    report.opened();
     let mut place = Box::pin(admit(proxy, pod, &own, &connection, report)).await.map_err(Failure::denied)?;
     let options = proxy.application_options(peer.ip(), destination);
     let application = proxy.network.dial(pod, &options, destination).await.map_err(Failure::connect)?;
     let seen = Seen { way: Way::Inbound(None), source: peer, actual: destination, tunnel: false };
     let _line = proxy.connections.list(pod, seen);
-    report.opened();
     let close = async {
         tokio::select! {
             reason = place.closed() => reason,

@@ -67,7 +67,7 @@ impl Line {
 mod tests {
     use super::*;
 
-    const DENIED: &str = r#"{"level":"warn","time":"2026-01-01T00:00:00.000000Z","scope":"access","src.addr":"10.244.1.10:40000","src.workload":"web","src.namespace":"shop","src.identity":"spiffe://cluster.local/ns/shop/sa/web","dst.addr":"10.244.1.11:15008","dst.hbone_addr":"10.244.1.11:8080","dst.workload":"payments","dst.namespace":"shop","dst.identity":"spiffe://cluster.local/ns/shop/sa/payments","direction":"inbound","bytes_sent":0,"bytes_recv":0,"duration":"0ms","error":"connection closed due to policy rejection: allow policies exist, but none allowed: shop/payments-callers","message":"connection failed"}"#;
+    const DENIED: &str = r#"{"level":"error","time":"2026-01-01T00:00:00.000000Z","scope":"access","src.addr":"10.244.1.10:40000","src.workload":"web","src.namespace":"shop","src.identity":"spiffe://cluster.local/ns/shop/sa/web","dst.addr":"10.244.1.11:15008","dst.hbone_addr":"10.244.1.11:8080","dst.workload":"payments","dst.namespace":"shop","dst.identity":"spiffe://cluster.local/ns/shop/sa/payments","direction":"inbound","bytes_sent":0,"bytes_recv":0,"duration":"0ms","error":"connection closed due to policy rejection: allow policies exist, but none allowed: shop/payments-callers","message":"connection complete"}"#;
 
     #[test]
     fn a_refusal_names_its_policy() {
@@ -90,6 +90,6 @@ mod tests {
         for text in ["", "starting", "{}", r#"{"level":"info","scope":"app","message":"ready"}"#] {
             assert_eq!(Line::parse(text), None);
         }
-        assert_eq!(Line::parse(&DENIED.replace("connection failed", "connection opened")), None);
+        assert_eq!(Line::parse(&DENIED.replace("connection complete", "connection opened")), None);
     }
 }
