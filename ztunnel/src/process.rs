@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::admin::Sources;
 use crate::certificate_metrics::CertificateMetrics;
-use crate::configuration::configuration;
+use crate::configuration::{Writer, configuration};
 use crate::network::Namespaces;
 use crate::pods::Pods;
 use crate::proxy::{Proxy, buffers};
@@ -66,23 +66,13 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
 
     let configured = readiness.register("configuration from the controller");
     let handed_over = readiness.register("pods from the node agent");
-    let client = ambit_xds::Client::new(
-        channel(&settings, &settings.xds)?,
-        origin(&settings)?,
-        node(&settings),
-        &[Kind::Address, Kind::Authorization],
-    )
-    .observed_by(Arc::new(Counting(XdsMetrics::register(&registry))));
-    let mut synced = client.synced();
-    tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
-
+    let synced = follow_controller(&settings, writer, XdsMetrics::register(&registry))?;
     let metrics = WorkloadManagerMetrics::register(&registry);
-    if let Some(pods) = Pods::new(workers.clone(), proxies, metrics, readiness.clone(), leaving) {
+    let ends = leaving.clone();
+    if let Some(pods) = Pods::new(workers.clone(), proxies, metrics, readiness, leaving) {
         let agent = ambit_zds::client::Client::new(&settings.agent_socket);
         tokio::spawn(async move {
-            // No pod is served before the whole configuration is known: nothing of it could be judged.
-            if synced.wait_for(|synced| *synced).await.is_ok() {
-                tracing::info!("configuration is complete");
+            if complete(synced, ends).await {
                 configured.ready();
                 pods.follow(agent, handed_over, pod_states).await;
             }
@@ -101,6 +91,37 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let drained = shutdown.drain(&drain, settings.drain).await;
     tracing::info!("drained: {drained:?}");
     Ok(())
+}
+
+/// Subscribes to the configuration; the result becomes true once all of it has come.
+fn follow_controller(
+    settings: &Settings,
+    writer: Writer,
+    metrics: XdsMetrics,
+) -> anyhow::Result<watch::Receiver<bool>> {
+    let channel = channel(settings, &settings.xds)?;
+    let client = ambit_xds::Client::new(
+        channel,
+        origin(settings)?,
+        node(settings),
+        &[Kind::Address, Kind::Authorization],
+    )
+    .observed_by(Arc::new(Counting(metrics)));
+    let synced = client.synced();
+    tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
+    Ok(synced)
+}
+
+/// Waits for the first complete configuration; false when the process leaves before. No pod is served earlier: nothing
+/// of it could be judged.
+async fn complete(mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
+    tokio::select! {
+        synced = synced.wait_for(|synced| *synced) => {
+            tracing::info!("configuration is complete");
+            synced.is_ok()
+        }
+        _ = leaving.signaled() => false,
+    }
 }
 
 fn start_proxies(
