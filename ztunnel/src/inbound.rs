@@ -74,10 +74,13 @@ async fn handshake<N: Network, S: Stream>(
     ends: Ends,
     drain: &Watch,
 ) -> Result<(TlsStream<S>, Tunnel<N>), Failure> {
-    let Ok(_seat) = proxy.handshakes.clone().try_acquire_owned() else {
+    let Some(_seat) = proxy.handshakes.take(ends.peer.ip()) else {
         stream.abort();
-        return Err(Failure::new(ResponseFlag::TlsFailure, "too many handshakes are under way on this node")
-            .with_severity(Severity::Debug));
+        return Err(Failure::new(
+            ResponseFlag::TlsFailure,
+            "too many handshakes are under way, in all or from this address",
+        )
+        .with_severity(Severity::Debug));
     };
     let unprepared = |reason: String| Failure::new(ResponseFlag::IdentityError, reason);
     let own = pod.known(&proxy.configuration).await.map_err(|unknown| unprepared(unknown.to_string()))?;

@@ -10,6 +10,7 @@ pub mod certificate_metrics;
 pub mod configuration;
 pub mod connections;
 pub mod dump;
+pub mod handshakes;
 pub mod inbound;
 pub mod inbound_service;
 pub mod inbound_target;

@@ -91,6 +91,11 @@ impl Pod {
         }
     }
 
+    /// Whether the identity is the pod's, in whatever trust domain.
+    pub fn runs_as(&self, identity: &Identity) -> bool {
+        *identity.namespace() == self.namespace && *identity.service_account() == self.service_account
+    }
+
     /// The agent has taken the pod back.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
@@ -138,10 +143,5 @@ impl Pod {
     pub async fn dial(&self, options: &DialOptions, target: SocketAddr) -> Result<TcpStream, PodSocketError> {
         let socket = self.netns.run(|| dial::socket(options, target))??;
         Ok(dial::connect(socket, target, options.timeout).await?)
-    }
-
-    /// The identity that the pod has in a trust domain.
-    pub fn identity(&self, trust_domain: &str) -> Result<Identity, ambit_model::identity::InvalidIdentity> {
-        Identity::new(trust_domain, &self.namespace, &self.service_account)
     }
 }

@@ -133,8 +133,11 @@ impl Pods {
                 self.add(Pod::new(uid, identity.namespace, identity.name, identity.service_account, netns))
                     .await
             }
-            Event::Keep { uid } if self.running.contains_key(uid.as_str()) => Ok(()),
-            Event::Keep { uid } => Err(format!("pod {uid} is not known to this proxy, send its namespace")),
+            Event::Keep { uid } => match self.running.get(uid.as_str()) {
+                Some(Running { failed: None, .. }) => Ok(()),
+                Some(_) => self.start(&uid.into()).await,
+                None => Err(format!("pod {uid} is not known to this proxy, send its namespace")),
+            },
             Event::Remove { uid } => {
                 self.remove(&uid);
                 Ok(())
@@ -232,14 +235,16 @@ impl Pods {
         pod.leave();
         running.certificate.abort();
         running.drain.drain(Mode::Graceful);
-        self.proxies.iter().for_each(|proxy| forget(proxy, &pod));
         let (drain, patience) = (running.drain, self.patience);
         let proxies = self.proxies.clone();
         tokio::spawn(async move {
             // A pod that was deleted has no network any more; one that only left the mesh may finish what it does.
             let _ = tokio::time::timeout(patience, drain.finished()).await;
             drain.drain(Mode::Immediate);
-            proxies.iter().for_each(|proxy| proxy.tunnels.close(|key| *key.pod() == pod.instance));
+            for proxy in &proxies {
+                forget(proxy, &pod);
+                proxy.tunnels.close(|key| *key.pod() == pod.instance);
+            }
         });
     }
 
@@ -271,7 +276,10 @@ fn same(running: &Pod, named: &Pod) -> bool {
 
 /// Takes the pod from a worker: no tunnel is dialled for it any more, and none of its tunnels takes a new stream.
 fn forget(proxy: &Proxy, pod: &Pod) {
-    proxy.pods.lock().remove(&pod.instance);
+    let mut pods = proxy.pods.lock();
+    pods.remove(&pod.instance);
+    proxy.rotation.retain(|identity| pods.values().any(|pod| pod.runs_as(identity)));
+    drop(pods);
     proxy.tunnels.drain(|key| *key.pod() == pod.instance);
 }
 

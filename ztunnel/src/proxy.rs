@@ -13,18 +13,15 @@ use ambit_telemetry::traffic;
 use ambit_transport::DialOptions;
 use ambit_transport::{CloseReason, Watch};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
 use crate::configuration::Configuration;
 use crate::connections::Connections;
+use crate::handshakes::Handshakes;
 use crate::live::Live;
 use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
 use crate::settings::Settings;
 use crate::tunnels::{PodDialer, Rotation};
-
-/// Handshakes that one worker has under way before it stops accepting more: a bound on what strangers can make it hold.
-const HANDSHAKES: usize = 1024;
 
 /// One worker's part of the data plane. Only its own thread uses it, but for scrapes.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub struct Proxy<N: Network = Namespaces> {
     /// Which certificates they were made with.
     pub rotation: Rotation,
     /// Bounds inbound handshakes.
-    pub handshakes: Arc<Semaphore>,
+    pub handshakes: Handshakes,
     /// How inbound tunnels are served.
     pub tunnel_server: ServerSettings,
     /// The pods that this worker serves, by instance.
@@ -78,7 +75,7 @@ impl<N: Network> Proxy<N> {
         Self {
             tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
             tunnel_server: ServerSettings { buffers, ..ServerSettings::default() },
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
+            handshakes: Handshakes::default(),
             network,
             connections: Connections::default(),
             live: Live::default(),

@@ -35,6 +35,9 @@ pub async fn close_stale<N: Network>(proxy: Arc<Proxy<N>>, patience: Duration) {
 
 fn is_stale<N: Network>(proxy: &Proxy<N>, snapshot: &Snapshot, key: &Key) -> bool {
     let source = proxy.pods.lock().get(key.pod()).cloned();
-    let own = source.and_then(|pod| pod.workload(snapshot).ok());
-    own.is_some_and(|own| snapshot.workload_at(&own.network, key.destination().ip()).is_none())
+    let Some(own) = source.and_then(|pod| pod.workload(snapshot).ok()) else { return false };
+    let ip = key.destination().ip();
+    // Workloads on their node's network are not found by address, so the few tunnels left are looked for one by one.
+    snapshot.workload_at(&own.network, ip).is_none()
+        && !snapshot.workloads().any(|workload| workload.network == own.network && workload.owns(ip))
 }

@@ -83,8 +83,8 @@ impl Rotation {
         }
     }
 
-    /// Forgets an identity that no pod of the worker has any more.
-    pub fn forget(&self, identity: &Identity) {
-        self.seen.lock().remove(identity);
+    /// Forgets the identities that no pod of the worker has any more.
+    pub fn retain(&self, keep: impl Fn(&Identity) -> bool) {
+        self.seen.lock().retain(|identity, _| keep(identity));
     }
 }
