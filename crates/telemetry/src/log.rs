@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tracing::Subscriber;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry as Spans, reload};
@@ -124,11 +124,17 @@ pub fn build(
     Ok((subscriber, control, LogGuard { queue }))
 }
 
+/// A bare word is a level and nothing else: read as a target, as `RUST_LOG` may be, a misspelt level would silence the
+/// process. What no directive names is logged from `error` up.
 fn parse(directives: &str) -> Result<Targets, LogError> {
-    Targets::from_str(directives).map_err(|reason| LogError::Directives {
-        directives: directives.chars().take(200).collect(),
-        reason: reason.to_string(),
-    })
+    let refuse =
+        |reason: String| LogError::Directives { directives: directives.chars().take(200).collect(), reason };
+    let bare = || directives.split(',').map(str::trim).filter(|word| !word.is_empty() && !word.contains('='));
+    if let Some(word) = bare().find(|word| LevelFilter::from_str(word).is_err()) {
+        return Err(refuse(format!("{word:?} is no level; for a target write TARGET=LEVEL")));
+    }
+    let text = if bare().next().is_some() { directives.to_owned() } else { format!("error,{directives}") };
+    Targets::from_str(&text).map_err(|reason| refuse(reason.to_string()))
 }
 
 /// Changes what is logged while the process runs (`POST /logging`). Clones control the same log.

@@ -78,6 +78,12 @@ fn levels_change_while_running_and_return() {
         control.add("trace").unwrap();
         say();
         assert!(matches!(control.add("proxy=loud"), Err(LogError::Directives { .. })));
+        for misspelt in ["debg", "warning", "info,ambit_ztunnel"] {
+            assert!(
+                matches!(control.add(misspelt), Err(LogError::Directives { .. })),
+                "{misspelt} was taken"
+            );
+        }
         say();
         control.reset("access=info").unwrap();
         say();
