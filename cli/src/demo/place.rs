@@ -30,7 +30,7 @@ pub enum PlaceError {
     #[error("no demo is running: start one with `ambit demo --keep`")]
     NotRunning,
     /// Not a directory of ours.
-    #[error("{} {reason}: remove it, or name another directory with --dir", path.display())]
+    #[error("{} {reason}: name another directory with --dir, or remove this one", path.display())]
     Unsafe {
         /// The directory.
         path: PathBuf,
@@ -45,13 +45,21 @@ pub enum PlaceError {
         /// Why.
         reason: &'static str,
     },
+    /// There is nothing to make it in.
+    #[error("the demo cannot live in {}: {} does not exist; create that, or name another directory with --dir", path.display(), parent.display())]
+    NoParent {
+        /// The directory.
+        path: PathBuf,
+        /// What is missing.
+        parent: PathBuf,
+    },
     /// It cannot be made, opened or emptied.
-    #[error("cannot use {} ({source}): make its parent writable, or name another directory with --dir", path.display())]
+    #[error("cannot use {} ({answer}): make its parent writable, or name another directory with --dir", path.display())]
     Io {
         /// The directory.
         path: PathBuf,
-        /// The system's answer.
-        source: io::Error,
+        /// The system's answer; not the error's source, as the message has it already.
+        answer: io::Error,
     },
 }
 
@@ -73,7 +81,7 @@ impl Place {
     /// The directory that was asked for, or the user's own below the directory for temporary files.
     pub fn choose(asked: Option<PathBuf>) -> Result<Self, PlaceError> {
         let directory = match asked {
-            Some(path) => std::path::absolute(&path).map_err(|source| PlaceError::Io { path, source })?,
+            Some(path) => std::path::absolute(&path).map_err(|answer| PlaceError::Io { path, answer })?,
             None => std::env::temp_dir().join(format!("ambit-demo-{}", nix::unistd::geteuid())),
         };
         let unsuited = |reason| PlaceError::Unsuited { path: directory.clone(), reason };
@@ -157,7 +165,7 @@ impl Place {
     pub fn sweep(&self) -> Result<(), PlaceError> {
         let lock = match self.open() {
             Ok(lock) => lock,
-            Err(PlaceError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(PlaceError::Io { answer, .. }) if answer.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };
         rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|error| self.failed(error.into()))?;
@@ -175,6 +183,7 @@ impl Place {
 
     fn make(&self) -> Result<(), PlaceError> {
         match DirBuilder::new().mode(0o700).create(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.no_parent(error)),
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(self.failed(error)),
             _ => Ok(()),
         }
@@ -230,8 +239,17 @@ impl Place {
         Ok(Claim { place: self.clone(), _lock: lock })
     }
 
-    fn failed(&self, source: io::Error) -> PlaceError {
-        PlaceError::Io { path: self.directory.clone(), source }
+    /// Says so if that is why the directory cannot be made.
+    fn no_parent(&self, answer: io::Error) -> PlaceError {
+        let parent = self.directory.parent().filter(|parent| !parent.exists());
+        match parent.map(Path::to_owned) {
+            Some(parent) => PlaceError::NoParent { path: self.directory.clone(), parent },
+            None => self.failed(answer),
+        }
+    }
+
+    fn failed(&self, answer: io::Error) -> PlaceError {
+        PlaceError::Io { path: self.directory.clone(), answer }
     }
 }
 
@@ -291,6 +309,18 @@ mod tests {
         assert!(refused());
         place.sweep().unwrap();
         assert!(place.directory().join("thesis.txt").exists());
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = place(&parent.path().join("absent"));
+        let said = |place: &Place| format!("{:#}", anyhow::Error::from(place.claim().unwrap_err()));
+        let missing = format!("{} does not exist", parent.path().join("absent").display());
+        assert!(said(&place).contains(&missing), "{}", said(&place));
+        assert!(!said(&place).contains("os error"), "{}", said(&place));
+        let refused = said(&Place { directory: "/proc/demo".into() });
+        assert_eq!(refused.matches("os error").count(), 1, "{refused}");
     }
 
     #[test]
