@@ -134,8 +134,13 @@ pub(crate) fn expectation(style: Style, expectation: &Expectation) -> Vec<String
     lines
 }
 
-/// All claims with what was seen.
-pub(crate) fn summary(style: Style, expectations: &[Expectation], seconds: f64) -> Vec<String> {
+/// All claims with what was seen. A show that was `cut_short` has not come to all that it meant to claim.
+pub(crate) fn summary(
+    style: Style,
+    expectations: &[Expectation],
+    cut_short: bool,
+    seconds: f64,
+) -> Vec<String> {
     let mut lines =
         vec![String::new(), format!("  {}", style.bold("What was to be seen, and what was seen"))];
     for each in expectations {
@@ -144,10 +149,21 @@ pub(crate) fn summary(style: Style, expectations: &[Expectation], seconds: f64) 
         lines.extend(detail.into_iter().map(|line| format!("      {}", style.dim(line))));
     }
     let passed = expectations.iter().filter(|expectation| expectation.passed).count();
-    let all = passed == expectations.len();
-    let verdict = format!("{passed} of {} expectations held, in {seconds:.1} s", expectations.len());
+    let reached = expectations.len();
+    let verdict = match (cut_short, passed == reached) {
+        (false, _) => format!("{passed} of {reached} expectations held, in {seconds:.1} s"),
+        (true, true) => format!("{passed} held, the others were not reached, in {seconds:.1} s"),
+        (true, false) => {
+            format!("{passed} of {reached} held, the others were not reached, in {seconds:.1} s")
+        }
+    };
+    let verdict = match (cut_short, passed == reached) {
+        (_, false) => style.red(verdict),
+        (true, true) => style.yellow(verdict),
+        (false, true) => style.green(verdict),
+    };
     lines.push(String::new());
-    lines.push(format!("  {}", if all { style.green(verdict) } else { style.red(verdict) }));
+    lines.push(format!("  {verdict}"));
     lines
 }
 
@@ -207,8 +223,16 @@ mod tests {
         let style = Style::plain(80);
         let failed = Expectation::new("nothing crosses in clear", false, "seen 3 times");
         assert!(expectation(style, &failed).concat().contains("seen 3 times"));
-        let lines = summary(style, &[failed, Expectation::new("a", true, "b")], 12.3);
+        let lines = summary(style, &[failed, Expectation::new("a", true, "b")], false, 12.3);
         assert!(lines.last().unwrap().contains("1 of 2 expectations held, in 12.3 s"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_show_that_was_cut_short_does_not_count_as_whole() {
+        let claims = [Expectation::new("a", true, "b"), Expectation::new("c", false, "d")];
+        let last = |claims: &[Expectation]| summary(Style::plain(80), claims, true, 1.0).pop().unwrap();
+        assert_eq!(last(&claims[..1]).trim(), "1 held, the others were not reached, in 1.0 s");
+        assert_eq!(last(&claims).trim(), "1 of 2 held, the others were not reached, in 1.0 s");
     }
 
     #[test]

@@ -35,6 +35,7 @@ fn by_a_signal() {
         let said = rest(&mut shown);
         assert_eq!(child.wait().unwrap().code(), Some(128 + signal as i32), "{said}");
         assert!(said.contains(&format!("ended by {signal}")), "{said}");
+        assert!(said.contains(" held, the others were not reached"), "{said}");
         // The show itself has waited for that.
         assert!(!demo.directory().exists());
         demo.assert_gone();

@@ -91,7 +91,7 @@ impl Account {
         let seconds = self.start.elapsed().as_secs_f64();
         let mut lines = Vec::new();
         if !self.expectations.is_empty() {
-            lines.extend(render::summary(style, &self.expectations, seconds));
+            lines.extend(render::summary(style, &self.expectations, self.trouble.is_some(), seconds));
         }
         if let Some((text, log)) = &self.trouble {
             lines.extend(render::trouble(style, text, log));
