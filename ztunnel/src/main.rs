@@ -23,17 +23,18 @@ fn main() -> ExitCode {
 }
 
 fn start() -> anyhow::Result<()> {
-    if let Some(argument) =
-        std::env::args().nth(1).filter(|argument| argument != "proxy" && argument != "ztunnel")
-    {
-        if argument == "version" || argument == "--version" {
-            use std::io::Write;
-            writeln!(std::io::stdout(), "ztunnel {}", env!("CARGO_PKG_VERSION"))?;
-            return Ok(());
-        }
-        anyhow::bail!(
-            "unknown argument {argument:?}: ztunnel is configured by environment variables, see README.md"
-        );
+    // Istio's manifests start it as `ztunnel proxy ztunnel`.
+    if let Some(argument) = std::env::args().nth(1).filter(|argument| argument != "proxy") {
+        use std::io::Write;
+        let said = match argument.as_str() {
+            "version" | "--version" | "-V" => concat!("ztunnel ", env!("CARGO_PKG_VERSION")),
+            "help" | "--help" | "-h" => include_str!("help.txt").trim_end(),
+            _ => anyhow::bail!(
+                "unknown argument {argument:?}: ztunnel is configured by environment variables, see ztunnel --help"
+            ),
+        };
+        writeln!(std::io::stdout(), "{said}")?;
+        return Ok(());
     }
     let mut environment = Environment::from_process();
     let format =
