@@ -1,13 +1,14 @@
 //! The objects of a configuration by kind, and what can be looked up in them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use ambit_kubernetes::{
     AuthorizationPolicy, EndpointSlice, Namespace, Node, Object, PeerAuthentication, Pod, Service,
     ServiceType, labels,
 };
-use ambit_model::Text;
 use ambit_model::service::ServiceKey;
+use ambit_model::{Text, address};
 
 use crate::settings::MeshSettings;
 
@@ -20,6 +21,8 @@ pub(super) struct Objects<'a> {
     namespaces: HashMap<&'a str, &'a Namespace>,
     nodes: HashMap<&'a str, &'a Node>,
     services: HashMap<&'a str, Vec<&'a Service>>,
+    /// The pods that have their addresses to themselves.
+    addresses: HashMap<IpAddr, &'a Pod>,
     network: Text,
 }
 
@@ -34,11 +37,13 @@ impl<'a> Objects<'a> {
             namespaces: HashMap::new(),
             nodes: HashMap::new(),
             services: HashMap::new(),
+            addresses: HashMap::new(),
             network: mesh.network.as_str().into(),
         };
         for object in objects {
             all.add(object);
         }
+        all.addresses = all.published().filter(|pod| !pod.spec.host_network).flat_map(at).collect();
         if let Some(network) = all.system_network() {
             all.network = network.into();
         }
@@ -70,6 +75,16 @@ impl<'a> Objects<'a> {
         self.namespaces.get(self.mesh.root_namespace.as_str())?.metadata.label(labels::NETWORK)
     }
 
+    /// Every pod that has not ended and has an address; one that is Pending counts, since its init containers may talk.
+    pub(super) fn published(&self) -> impl Iterator<Item = &'a Pod> {
+        self.pods.iter().copied().filter(|pod| !pod.is_terminal() && !pod.addresses().is_empty())
+    }
+
+    /// The published pod whose own address this is; a pod on its node's network has none of its own.
+    pub(super) fn pod_at(&self, ip: IpAddr) -> Option<&'a Pod> {
+        self.addresses.get(&address::canonical(ip)).copied()
+    }
+
     pub(super) fn namespace(&self, name: &str) -> Option<&'a Namespace> {
         self.namespaces.get(name).copied()
     }
@@ -96,4 +111,8 @@ impl<'a> Objects<'a> {
         let (name, namespace) = (&service.metadata.name, &service.metadata.namespace);
         ServiceKey::new(namespace, &format!("{name}.{namespace}.svc.{}", self.mesh.cluster_domain))
     }
+}
+
+fn at(pod: &Pod) -> impl Iterator<Item = (IpAddr, &Pod)> {
+    pod.addresses().into_iter().map(move |ip| (address::canonical(ip), pod))
 }

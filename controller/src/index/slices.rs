@@ -12,6 +12,10 @@ use super::ports::slice_ports;
 
 /// One workload per address. Nothing is known about who answers there, so it shares its address (it is not found by
 /// it) and is in no policy.
+///
+/// An address of a published pod makes none, whether the endpoint refers to the pod or not: beside the pod, which may be
+/// captured, it would be a second way to the same place, in plaintext. Istio goes by the reference alone; but there a
+/// controller writes it, and by hand people leave it out.
 pub(super) fn workloads(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<Workload> {
     let mut workloads = Vec::new();
     for slice in &objects.slices {
@@ -22,8 +26,11 @@ pub(super) fn workloads(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<W
             continue;
         }
         let mut seen = HashSet::new();
-        for endpoint in slice.endpoints.iter().filter(|endpoint| !is_pod(endpoint)) {
+        for endpoint in slice.endpoints.iter().filter(|endpoint| !refers_to_pod(endpoint)) {
             let Some(ip) = endpoint.ips().next().filter(|ip| seen.insert(*ip)) else { continue };
+            if objects.pod_at(ip).is_some() {
+                continue;
+            }
             match one(ip, endpoint, slice, service, objects) {
                 Ok(workload) => workloads.push(workload),
                 Err(error) => {
@@ -38,7 +45,27 @@ pub(super) fn workloads(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<W
     workloads
 }
 
-fn is_pod(endpoint: &Endpoint) -> bool {
+/// The namespace, name and uid of the pod behind an endpoint of a slice in this namespace: the one it refers to, else the
+/// one whose address it has. A reference out of the namespace counts for nothing.
+pub(super) fn pod_behind<'a>(
+    endpoint: &'a Endpoint,
+    namespace: &'a str,
+    objects: &Objects<'a>,
+) -> Option<(&'a str, &'a str, Option<&'a str>)> {
+    match &endpoint.target_ref {
+        Some(target) if target.kind == "Pod" => {
+            let own = target.namespace.is_empty() || target.namespace == namespace;
+            let uid = target.uid.as_deref().filter(|uid| !uid.is_empty());
+            own.then_some((namespace, target.name.as_str(), uid))
+        }
+        _ => {
+            let pod = objects.pod_at(endpoint.ips().next()?)?;
+            Some((pod.metadata.namespace.as_str(), pod.metadata.name.as_str(), None))
+        }
+    }
+}
+
+fn refers_to_pod(endpoint: &Endpoint) -> bool {
     endpoint.target_ref.as_ref().is_some_and(|target| target.kind == "Pod")
 }
 

@@ -15,9 +15,10 @@ use super::objects::Objects;
 use super::peer_authentication::Effective;
 use super::policies::selecting;
 use super::ports::{pod_ports, slice_ports};
+use super::slices::pod_behind;
 use crate::captured::Captured;
 
-/// Every pod that has not ended and has an address; one that is Pending counts, since its init containers may talk.
+/// The published pods.
 pub(super) fn workloads(
     objects: &Objects<'_>,
     captured: &Captured,
@@ -26,7 +27,7 @@ pub(super) fn workloads(
 ) -> Vec<Workload> {
     let listed = Listed::new(objects);
     let mut workloads = Vec::with_capacity(objects.pods.len());
-    for pod in objects.pods.iter().filter(|pod| !pod.is_terminal() && !pod.addresses().is_empty()) {
+    for pod in objects.published() {
         let built = one(pod, objects, captured).map(|workload| Workload {
             policies: policies(pod, objects, authentication),
             services: services(pod, objects, &listed),
@@ -104,7 +105,8 @@ fn policies(pod: &Pod, objects: &Objects<'_>, authentication: &Effective) -> Vec
     keys
 }
 
-/// The services that a pod is behind: by their selectors, and for those without by slices that refer to the pod.
+/// The services that a pod is behind: by their selectors, and for those without by slices that refer to the pod or have its
+/// address.
 fn services(pod: &Pod, objects: &Objects<'_>, listed: &Listed<'_>) -> BTreeMap<ServiceKey, Vec<Port>> {
     let mut services = BTreeMap::new();
     for service in objects.services_of(&pod.metadata.namespace) {
@@ -128,7 +130,7 @@ fn services(pod: &Pod, objects: &Objects<'_>, listed: &Listed<'_>) -> BTreeMap<S
 
 type Reference<'a> = (&'a Service, &'a EndpointSlice, Option<&'a str>);
 
-/// The references of slices of selector-less services to pods.
+/// The endpoints of selector-less services that are pods, by the pods' namespaces and names.
 struct Listed<'a>(HashMap<&'a str, HashMap<&'a str, Vec<Reference<'a>>>>);
 
 impl<'a> Listed<'a> {
@@ -141,13 +143,10 @@ impl<'a> Listed<'a> {
             if !service.spec.selector.is_empty() {
                 continue;
             }
-            for target in slice.endpoints.iter().filter_map(|endpoint| endpoint.target_ref.as_ref()) {
-                let own = target.namespace.is_empty() || target.namespace == namespace;
-                if target.kind == "Pod" && own {
-                    let reference = (*service, *slice, target.uid.as_deref().filter(|uid| !uid.is_empty()));
-                    let pods = references.entry(namespace).or_default();
-                    pods.entry(target.name.as_str()).or_default().push(reference);
-                }
+            let pods = slice.endpoints.iter().filter_map(|one| pod_behind(one, namespace, objects));
+            for (namespace, name, uid) in pods {
+                let pods = references.entry(namespace).or_default();
+                pods.entry(name).or_default().push((*service, *slice, uid));
             }
         }
         Self(references)

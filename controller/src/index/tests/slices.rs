@@ -1,6 +1,6 @@
 //! EndpointSlices (facts: sections 1.2 and 1.3).
 
-use ambit_model::workload::{Health, NetworkMode};
+use ambit_model::workload::{Health, NetworkMode, Tunnel};
 
 use super::{index, ports};
 
@@ -19,6 +19,8 @@ endpoints:
 - {addresses: [10.0.0.1], targetRef: {kind: Pod, namespace: shop, name: a, uid: u1}}
 - {addresses: [10.0.0.2], targetRef: {kind: Pod, namespace: shop, name: b, uid: u9}}
 - {addresses: [10.0.0.3], targetRef: {kind: Pod, name: c}}
+- {addresses: [10.0.0.4]}
+- {addresses: [10.0.0.5], targetRef: {kind: Machine, name: e}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: shop, uid: u1}, status: {podIP: 10.0.0.1}}
 ---
@@ -26,7 +28,11 @@ endpoints:
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: c, namespace: shop}, status: {podIP: 10.0.0.3}}
 ---
-{apiVersion: v1, kind: Pod, metadata: {name: d, namespace: shop}, status: {podIP: 192.0.2.1}}
+{apiVersion: v1, kind: Pod, metadata: {name: d, namespace: shop}, status: {podIP: 10.0.0.4}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: e, namespace: other}, status: {podIPs: [{ip: fd00::5}, {ip: 10.0.0.5}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: f, namespace: shop}, spec: {hostNetwork: true}, status: {podIP: 192.0.2.1}}
 ";
 
 #[test]
@@ -53,12 +59,37 @@ fn endpoints_that_are_no_pods_become_workloads_by_address() {
 }
 
 #[test]
-fn references_join_pods_to_services_without_selector_addresses_never_do() {
+fn references_and_addresses_join_pods_to_services_without_selector() {
     let index = index(SLICE);
     assert_eq!(ports(index.workload("a"), "db"), [(5432, 15432)]);
     assert!(index.workload("b").services.is_empty(), "the reference is to an older pod of this name");
     assert_eq!(ports(index.workload("c"), "db"), [(5432, 15432)]);
-    assert!(index.workload("d").services.is_empty(), "an equal address means nothing");
+    assert_eq!(ports(index.workload("d"), "db"), [(5432, 15432)], "its address is listed");
+    assert!(index.workload("f").services.is_empty(), "its address is its node's");
+    let key = "shop/db.shop.svc.cluster.local".parse().unwrap();
+    assert!(index.workload("e").services.contains_key(&key), "its second address is listed");
+}
+
+#[test]
+fn a_captured_pod_without_reference_is_reached_over_hbone_only() {
+    let yaml = SLICE.replace(
+        "{name: d, namespace: shop}",
+        "{name: d, namespace: shop, labels: {istio.io/dataplane-mode: ambient}, annotations: {ambient.istio.io/redirection: enabled}}",
+    );
+    let index = index(&yaml);
+    let there = "10.0.0.4".parse().unwrap();
+    let found: Vec<_> =
+        index.workloads.iter().filter(|workload| workload.addresses.contains(&there)).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((&*found[0].name, found[0].tunnel), ("d", Tunnel::Hbone));
+    assert_eq!(found[0].network_mode, NetworkMode::Standard);
+}
+
+#[test]
+fn the_address_of_a_pod_that_has_ended_is_nobodys() {
+    let yaml = SLICE.replace("status: {podIP: 10.0.0.4}", "status: {podIP: 10.0.0.4, phase: Succeeded}");
+    let uid = "Kubernetes/discovery.k8s.io/EndpointSlice/shop/db-1/10.0.0.4";
+    assert!(index(&yaml).workloads.iter().any(|workload| &*workload.uid == uid));
 }
 
 #[test]
@@ -87,5 +118,10 @@ endpoints: [{addresses: [db.example.org]}]
 #[test]
 fn a_selector_decides_alone_for_pods() {
     let yaml = SLICE.replace("spec: {clusterIP", "spec: {selector: {app: none}, clusterIP");
-    assert!(index(&yaml).workload("a").services.is_empty());
+    let index = index(&yaml);
+    for pod in ["a", "d", "e"] {
+        assert!(index.workload(pod).services.is_empty(), "{pod}");
+    }
+    let slices = index.workloads.iter().filter(|workload| &*workload.name == "db-1").count();
+    assert_eq!(slices, 2, "pods are not there a second time");
 }
