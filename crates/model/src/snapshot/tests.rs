@@ -119,6 +119,28 @@ fn an_address_that_moves_belongs_to_the_newer_pod() {
 }
 
 #[test]
+fn an_update_of_the_older_pod_does_not_take_the_address_back() {
+    let mut snapshot = Snapshot::new("");
+    let network: Text = "".into();
+    let (ip, other) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+    snapshot.apply([Change::Workload(workload(1, 1, 1).into()), Change::Workload(workload(2, 1, 1).into())]);
+    let mut touched = workload(1, 1, 1);
+    touched.health = crate::workload::Health::Unhealthy;
+    touched.addresses.push(other);
+    snapshot.apply([Change::Workload(touched.clone().into())]);
+    assert_eq!(&*snapshot.workload_at(&network, ip).unwrap().name, "w2");
+    assert_eq!(&*snapshot.workload_at(&network, other).unwrap().name, "w1");
+    snapshot.apply([Change::RemoveAddress("c//Pod/ns/2".into())]);
+    assert_eq!(**snapshot.workload_at(&network, ip).unwrap(), touched, "its claim is the updated one");
+    // Giving an address up and claiming it again is a new claim.
+    snapshot.apply([Change::Workload(workload(2, 1, 1).into()), Change::Workload(workload(1, 3, 1).into())]);
+    assert_eq!(&*snapshot.workload_at(&network, ip).unwrap().name, "w2");
+    assert!(snapshot.workload_at(&network, other).is_none());
+    snapshot.apply([Change::Workload(workload(1, 1, 1).into())]);
+    assert_eq!(&*snapshot.workload_at(&network, ip).unwrap().name, "w1");
+}
+
+#[test]
 fn only_workloads_of_the_node_are_found_by_name() {
     let mut snapshot = Snapshot::new("here");
     let mut near = workload(1, 1, 1);

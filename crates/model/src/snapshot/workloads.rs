@@ -38,13 +38,19 @@ impl Workloads {
         self.by_uid.iter().map(|(_, workload)| workload)
     }
 
-    /// Sets a workload and returns the one it replaced.
+    /// Sets a workload and returns the one it replaced. An address that it already had keeps its place among the
+    /// claims: an update of the older pod must not take the address back from the newer one.
     pub(super) fn insert(&mut self, workload: Arc<Workload>, local: bool) -> Option<Arc<Workload>> {
-        let old = self.remove(&workload.uid);
-        for address in indexed(&workload) {
-            let claims = self.by_address.get(&address).into_iter().flat_map(|claims| claims.iter().cloned());
-            let claims: Claims = claims.chain([workload.clone()]).collect();
-            self.by_address.insert(address, claims);
+        let old = self.by_uid.get(&workload.uid).cloned();
+        let addresses = indexed(&workload);
+        if let Some(old) = &old {
+            for address in indexed(old).iter().filter(|address| !addresses.contains(address)) {
+                self.drop_claim(address, &old.uid);
+            }
+            self.drop_name(old);
+        }
+        for address in addresses {
+            self.claim(address, &workload);
         }
         if local {
             self.by_name.insert(name_key(&workload.namespace, &workload.name).into(), workload.clone());
@@ -56,19 +62,36 @@ impl Workloads {
     pub(super) fn remove(&mut self, uid: &str) -> Option<Arc<Workload>> {
         let old = self.by_uid.remove(uid)?;
         for address in indexed(&old) {
-            let claims = self.by_address.get(&address).into_iter().flat_map(|claims| claims.iter());
-            let claims: Vec<_> = claims.filter(|claim| *claim.uid != *uid).cloned().collect();
-            if claims.is_empty() {
-                self.by_address.remove(&address);
-            } else {
-                self.by_address.insert(address, claims.into());
-            }
+            self.drop_claim(&address, uid);
         }
+        self.drop_name(&old);
+        Some(old)
+    }
+
+    fn claim(&mut self, address: NetworkAddress, workload: &Arc<Workload>) {
+        let mut claims = self.by_address.get(&address).map(|claims| claims.to_vec()).unwrap_or_default();
+        match claims.iter_mut().find(|claim| claim.uid == workload.uid) {
+            Some(claim) => *claim = workload.clone(),
+            None => claims.push(workload.clone()),
+        }
+        self.by_address.insert(address, claims.into());
+    }
+
+    fn drop_claim(&mut self, address: &NetworkAddress, uid: &str) {
+        let claims = self.by_address.get(address).into_iter().flat_map(|claims| claims.iter());
+        let left: Vec<_> = claims.filter(|claim| *claim.uid != *uid).cloned().collect();
+        if left.is_empty() {
+            self.by_address.remove(address);
+        } else {
+            self.by_address.insert(address.clone(), left.into());
+        }
+    }
+
+    fn drop_name(&mut self, old: &Workload) {
         let name = name_key(&old.namespace, &old.name);
-        if self.by_name.get(name.as_str()).is_some_and(|named| *named.uid == *uid) {
+        if self.by_name.get(name.as_str()).is_some_and(|named| named.uid == old.uid) {
             self.by_name.remove(name.as_str());
         }
-        Some(old)
     }
 }
 
