@@ -4,6 +4,22 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// What every program in a pod meets, whatever it is.
+const EXEC_NOTES: &str = "\
+Names:
+  NAME      the pod's Service, at port 80: http://cart/items. Only the mesh translates its address,
+            so that it leads nowhere from the outsider, which is not in the mesh.
+  NAME.pod  the pod itself, at port 8080, from the outsider, too: http://catalog.pod:8080/items
+
+Users:
+  Without root, root is the only user in the demo. A program that changes its user fails there, as
+  nginx does with its system configuration: give it one of your own, with `user root;`, its pid and
+  its temporary files in a directory that you may write.
+
+Examples:
+  ambit demo exec web -- curl -s http://cart/items
+  ambit demo exec outsider -- curl -s http://catalog.pod:8080/items";
+
 /// Ambit: a service mesh without sidecars.
 #[derive(Debug, Parser)]
 #[command(name = "ambit", version, about, max_term_width = 100)]
@@ -59,6 +75,7 @@ pub struct Options {
 #[derive(Debug, Subcommand)]
 pub enum Demo {
     /// Run any program in a pod: curl, nginx, iperf3, a shell ...
+    #[command(after_help = EXEC_NOTES)]
     Exec {
         /// The pod: web, cart, catalog, payments or outsider.
         pod: String,
@@ -113,6 +130,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_names_of_the_pods_are_documented() {
+        let error = Arguments::try_parse_from(["ambit", "demo", "exec", "--help"]).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("http://catalog.pod:8080/items") && said.contains("`user root;`"), "{said}");
     }
 
     #[test]

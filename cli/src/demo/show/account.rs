@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::demo::event::{Event, Expectation};
 use crate::demo::place::Place;
+use crate::demo::plan::POD_PORT;
 use crate::demo::render;
 use crate::demo::resources::POLICIES;
 use crate::demo::style::Style;
@@ -122,6 +123,10 @@ fn kept(style: Style, config: &Path) -> Vec<String> {
     let ambit = own_name();
     let examples = [
         ("run any program in a pod", format!("{ambit} demo exec web -- curl -s http://cart/items")),
+        (
+            "from outside the mesh, by the pod's address",
+            format!("{ambit} demo exec outsider -- curl -s http://catalog.pod:{POD_PORT}/items"),
+        ),
         ("edit this; it takes effect when saved", policies.display().to_string()),
         (
             "for instance, refuse web, and call again",
