@@ -1,5 +1,8 @@
 //! Which annotation keys, and which values of them, the mesh reads.
 
+/// How the keys of annotations begin that only this mesh reads; one that is not here is refused.
+pub const PREFIX: &str = "ambit.mesh/";
+
 /// On a Pod: absolute path of its network namespace, on a machine without Kubernetes (`/run/netns/web`).
 pub const NETNS: &str = "ambit.mesh/netns";
 

@@ -1,7 +1,7 @@
 //! Kubernetes and Istio objects as users write them, read from YAML with exact places for every complaint.
 //!
 //! The types are trimmed to what the mesh needs. Core Kubernetes kinds tolerate unknown fields, so that
-//! `kubectl get -o yaml` can be pasted; Istio's security kinds refuse them, so that nothing unknown widens access.
+//! `kubectl get -o yaml` can be pasted, unless one is most likely a known field misspelt; Istio's security kinds refuse them, so that nothing unknown widens access.
 //! This crate decides nothing about the mesh: mapping to workloads, services and authorizations is the controller's.
 
 pub mod annotations;

@@ -6,6 +6,7 @@
 mod builder;
 mod deserializer;
 mod fault;
+mod misspelt;
 mod scalar;
 
 use std::sync::Arc;

@@ -439,3 +439,63 @@ fn foreign_text_stays_on_one_line_and_short() {
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("Po\\n\\u{1b}[31md") && lines[0].len() < 600, "{lines:?}");
 }
+
+#[test]
+fn unknown_annotations_of_this_mesh() {
+    for key in ["ambit.mesh/netn", "Ambit.Mesh/netns", "ambit.mesh/"] {
+        only(
+            &pod(&format!("  annotations:\n    team: shop\n    {key}: /run/netns/web\n")),
+            &format!(
+                "shop.yaml:8: Pod default/web: metadata.annotations[\"{key}\"]: unknown annotation \"{key}\"; the only one of this mesh is ambit.mesh/netns"
+            ),
+        );
+    }
+    assert!(
+        complaints(&pod("  annotations: {ambit.mesh/netns: /run/netns/web, other.mesh/netn: a}\n"))
+            .is_empty()
+    );
+}
+
+#[test]
+fn misspelt_fields_of_core_kinds() {
+    for (rest, line, path, found, meant) in [
+        ("spec:\n  serviceAccountNam: web\n", 7, "spec", "serviceAccountNam", "serviceAccountName"),
+        ("spec:\n  serivceAccountName: web\n", 7, "spec", "serivceAccountName", "serviceAccountName"),
+        ("spec:\n  nodename: one\n", 7, "spec", "nodename", "nodeName"),
+        ("spec:\n  hostnetwork: true\n", 7, "spec", "hostnetwork", "hostNetwork"),
+        ("status:\n  podIp: 10.0.0.1\n", 7, "status", "podIp", "podIP"),
+        ("status: {podIPs: [{ip: 10.0.0.1}, {IP: fd00::1}]}\n", 6, "status.podIPs[1]", "IP", "ip"),
+        ("  label: {app: web}\n", 6, "metadata", "label", "labels"),
+        ("  anotations: {a: b}\n", 6, "metadata", "anotations", "annotations"),
+    ] {
+        let expected = format!(
+            "shop.yaml:{line}: Pod default/web: {path}: unknown field \"{found}\"; did you mean {meant}?"
+        );
+        only(&pod(rest), &expected);
+    }
+    only(
+        &pod("Spec: {serviceAccountName: web}\n"),
+        "shop.yaml:6: Pod default/web: unknown field \"Spec\"; did you mean spec?",
+    );
+    only(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec:\n  clusterIp: 10.96.0.1\n",
+        "shop.yaml:5: Service default/web: spec: unknown field \"clusterIp\"; did you mean clusterIP?",
+    );
+    only(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec:\n  ports: [{port: 80, targetport: 8080}]\n",
+        "shop.yaml:5: Service default/web: spec.ports[0]: unknown field \"targetport\"; did you mean targetPort?",
+    );
+}
+
+#[test]
+fn fields_of_kubernetes_are_never_misspelt_ones() {
+    let metadata = "  uid: u\n  generation: 1\n  selfLink: /a\n  generateName: web-\n  finalizers: [a]\n  labels: {label: a, lables: b}\n  annotations: {annotation: a, anotations: b}\n";
+    let spec = "spec: {serviceAccount: web, hostPID: true, hostIPC: true, hostname: a, hostUsers: true, nodeSelector: {nodename: a}, ephemeralContainers: [], containers: [{name: a, restartPolicy: Always, ports: [{containerPort: 1, hostPort: 1, hostIP: 10.0.0.1}]}]}\n";
+    let status = "status: {hostIP: 10.0.0.9, hostIPs: [{ip: 10.0.0.9}], podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}], initContainerStatuses: [], containerStatuses: []}\n";
+    assert_eq!(complaints(&pod(&format!("{metadata}{spec}{status}"))), [""; 0]);
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {clusterIP: 10.96.0.1, clusterIPs: [10.96.0.1], externalIPs: [192.0.2.1], ipFamilies: [IPv4], ipFamily: IPv4, ipFamilyPolicy: SingleStack, externalTrafficPolicy: Cluster, internalTrafficPolicy: Cluster, ports: [{port: 80, nodePort: 30000}]}\nstatus: {loadBalancer: {}}\n";
+    assert_eq!(complaints(service), [""; 0]);
+    let node = "apiVersion: v1\nkind: Node\nmetadata: {name: one}\nspec: {podCIDR: 10.0.0.0/24, podCIDRs: [10.0.0.0/24]}\nstatus: {addresses: [], images: []}\n";
+    assert_eq!(complaints(node), [""; 0]);
+    assert_eq!(complaints(&pod("spec: {somethingNew: 1, nodename: }\n")), [""; 0], "unknown, and absent");
+}

@@ -26,8 +26,21 @@ pub(super) fn metadata(kind: Kind, metadata: &Metadata, complaints: &mut Complai
     } else if kind.is_namespaced() {
         complaints.expect(&at.key("namespace"), name_rules::dns_label(&metadata.namespace));
     }
+    own_annotations(metadata, &at.key("annotations"), complaints);
     if matches!(kind, Kind::Namespace | Kind::Pod) {
         dataplane_mode(metadata, &at.key("labels").key(labels::DATAPLANE_MODE), complaints);
+    }
+}
+
+/// An annotation of this mesh that is misspelt would be without effect.
+fn own_annotations(metadata: &Metadata, at: &FieldPath, complaints: &mut Complaints<'_>) {
+    let ours = |key: &str| {
+        key.get(..annotations::PREFIX.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(annotations::PREFIX))
+    };
+    for key in metadata.annotations.keys().filter(|key| ours(key) && *key != annotations::NETNS) {
+        let reason = format!("unknown annotation {}", quoted(key));
+        complaints.add(&at.key(key), reason, format!("the only one of this mesh is {}", annotations::NETNS));
     }
 }
 

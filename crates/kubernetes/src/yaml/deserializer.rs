@@ -9,14 +9,15 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 
 use super::fault::unknown_field;
-use super::{Entry, Fault, Meaning, Scalar, Tree, Value};
+use super::{Entry, Fault, Meaning, Scalar, Tree, Value, misspelt};
 use crate::problem::{quoted, shortened};
 use crate::{FieldPath, Segment, fields};
 
 /// What happens to fields that a type does not have, and to nulls and empty lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Strictness {
-    /// As the API server treats core kinds: unknown fields are ignored, null is absent.
+    /// As the API server treats core kinds: unknown fields are ignored, null is absent. Only what is most likely a known
+    /// field misspelt is refused.
     Lenient,
     /// Each is refused: in a policy, a constraint that vanishes widens access.
     Strict,
@@ -208,13 +209,13 @@ impl<'de> Deserializer<'de> for Cursor<'de, '_> {
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let Value::Map(entries) = &self.tree.value else { return Err(self.mismatch("a map")) };
         let map =
-            Entries { entries, current: None, fields: None, trail: self.trail, strictness: self.strictness };
+            Entries { entries, current: None, of: None, trail: self.trail, strictness: self.strictness };
         visitor.visit_map(map).map_err(|fault| self.place(fault))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Fault> {
@@ -222,7 +223,7 @@ impl<'de> Deserializer<'de> for Cursor<'de, '_> {
         let map = Entries {
             entries,
             current: None,
-            fields: Some(fields),
+            of: Some((name, fields)),
             trail: self.trail,
             strictness: self.strictness,
         };
@@ -276,7 +277,8 @@ impl<'de> SeqAccess<'de> for Items<'de, '_> {
 struct Entries<'de, 't> {
     entries: &'de [Entry],
     current: Option<&'de Entry>,
-    fields: Option<&'static [&'static str]>,
+    /// The type's name and its fields.
+    of: Option<(&'static str, &'static [&'static str])>,
     trail: &'t Trail<'t>,
     strictness: Strictness,
 }
@@ -285,10 +287,16 @@ impl<'de> Entries<'de, '_> {
     fn next_entry(&mut self) -> Result<Option<&'de Entry>, Fault> {
         while let Some((entry, rest)) = self.entries.split_first() {
             self.entries = rest;
-            let Some(fields) = self.fields else { return Ok(Some(entry)) };
+            let Some((name, fields)) = self.of else { return Ok(Some(entry)) };
             let known = fields.contains(&entry.key.as_str());
             match self.strictness {
-                Strictness::Lenient if !known || entry.value.is_null() => {}
+                Strictness::Lenient if entry.value.is_null() => {}
+                Strictness::Lenient if !known => {
+                    if let Some(meant) = misspelt::meant(name, &entry.key, fields) {
+                        let message = format!("unknown field {}; did you mean {meant}?", quoted(&entry.key));
+                        return Err(self.refuse(entry, &message));
+                    }
+                }
                 Strictness::Strict if !known => {
                     return Err(self.refuse(entry, &unknown_field(&entry.key, fields)));
                 }
