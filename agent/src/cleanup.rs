@@ -37,7 +37,7 @@ pub fn cleanup(arguments: &Cleanup, output: &mut dyn Write) -> anyhow::Result<bo
     let pods = wanted(&resources.objects, which.node.as_str());
     let redirect = Redirect::new(which.rules.0, true)?;
     if let Some(reporter) = Reporter::new(&arguments.controller, &which.node)? {
-        ambit_app::control(reporter.tell(&[]))??;
+        ambit_app::control(reporter.release_all())??;
         say(output, "the controller knows that no pod of this node is captured");
     }
     let (mut removed, mut failed) = (0, 0);

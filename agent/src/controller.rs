@@ -7,7 +7,7 @@ use ambit_identity::{ControlChannel, ControlSettings, RootCa};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tonic::body::Body;
@@ -85,18 +85,29 @@ impl Reporter {
         Ok(Some(Self { channel, path: format!("/ambit/v1/nodes/{node}/captured") }))
     }
 
-    /// Tells it once.
+    /// Tells it once which pods are captured. Enrolled ones that it knows and that are missing stay announced.
+    ///
+    /// # Errors
+    /// It has not taken the report.
     pub(crate) async fn tell(&self, pods: &[PodKey]) -> Result<(), ReportError> {
-        let silent = || ReportError::Silent(self.channel.address().to_owned());
-        timeout(CALL, self.call(pods)).await.map_err(|_| silent())?
+        self.put(listed(pods)).await
     }
 
-    async fn call(&self, pods: &[PodKey]) -> Result<(), ReportError> {
-        let pods: Vec<_> = pods
-            .iter()
-            .map(|pod| json!({"namespace": pod.namespace, "name": pod.name, "uid": pod.uid}))
-            .collect();
-        let body = Full::new(Bytes::from(json!({ "pods": pods }).to_string()));
+    /// Tells it that no pod is captured any more, not even those that are enrolled.
+    ///
+    /// # Errors
+    /// It has not taken the report.
+    pub(crate) async fn release_all(&self) -> Result<(), ReportError> {
+        self.put(json!({"pods": [], "released": true})).await
+    }
+
+    async fn put(&self, report: Value) -> Result<(), ReportError> {
+        let silent = || ReportError::Silent(self.channel.address().to_owned());
+        timeout(CALL, self.call(report)).await.map_err(|_| silent())?
+    }
+
+    async fn call(&self, report: Value) -> Result<(), ReportError> {
+        let body = Full::new(Bytes::from(report.to_string()));
         let mut request = Request::new(Body::new(body));
         *request.method_mut() = Method::PUT;
         // A node's name is safe in a path.
@@ -174,4 +185,12 @@ impl Reporter {
             }
         }
     }
+}
+
+fn listed(pods: &[PodKey]) -> Value {
+    let pods: Vec<_> = pods
+        .iter()
+        .map(|pod| json!({"namespace": pod.namespace, "name": pod.name, "uid": pod.uid}))
+        .collect();
+    json!({ "pods": pods })
 }

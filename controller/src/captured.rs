@@ -1,8 +1,8 @@
 //! Which pods the node agents have captured: kept on disk, because a captured pod is never announced as plaintext.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use ambit_kubernetes::Pod;
+use ambit_kubernetes::{Namespace, Object, Pod, enrolled};
 use serde::{Deserialize, Serialize};
 
 use crate::state::{Access, StateDirectory, StateError};
@@ -25,6 +25,18 @@ pub struct CapturedPod {
     /// Its uid, when the agent knows one: a new pod of the same name is not captured by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uid: Option<String>,
+}
+
+/// What one agent says of its node.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeReport {
+    /// The pods that are captured.
+    pub pods: Vec<CapturedPod>,
+    /// Whether the pods that are not listed are released even though they are enrolled: their rules are taken out.
+    /// Without it an enrolled pod that was captured stays captured; an agent that has just started may not know better.
+    #[serde(default)]
+    pub released: bool,
 }
 
 /// The captured pods of every node.
@@ -88,6 +100,27 @@ impl Captured {
         Self { nodes }
     }
 
+    /// What is known after a report, given the configuration in force (`None` before the first). Pods that the report
+    /// does not name are dropped, but not those that are enrolled there, unless it releases them: were they announced
+    /// as plaintext, their peers would send it. Without a configuration nobody knows who is enrolled, so all stay.
+    #[must_use]
+    pub fn after(&self, node: &NodeName, report: NodeReport, objects: Option<&[Object]>) -> Self {
+        let mut pods: BTreeSet<_> = report.pods.into_iter().collect();
+        if let Some(before) = self.nodes.get(node.as_str()).filter(|_| !report.released) {
+            let kept: Vec<_> = match objects {
+                Some(objects) => enrolled_on(node, objects)
+                    .filter(|pod| same(&pods, pod).is_none())
+                    .filter_map(|pod| same(before, pod).cloned())
+                    .collect(),
+                None => {
+                    before.difference(&pods).take(MOST_PODS - pods.len().min(MOST_PODS)).cloned().collect()
+                }
+            };
+            pods.extend(kept);
+        }
+        self.with_node(node, pods)
+    }
+
     /// Without the pods for which `gone` says so.
     #[must_use]
     pub fn without(&self, mut gone: impl FnMut(&str, &CapturedPod) -> bool) -> Self {
@@ -101,23 +134,38 @@ impl Captured {
 
     /// Whether the agent of the pod's own node has it captured. What other nodes say does not count.
     pub fn contains(&self, pod: &Pod) -> bool {
-        let Some(pods) = pod.node().and_then(|node| self.nodes.get(node)) else { return false };
-        let named = |uid: Option<String>| CapturedPod {
-            namespace: pod.metadata.namespace.clone(),
-            name: pod.metadata.name.clone(),
-            uid,
-        };
-        if pods.contains(&named(None)) || pods.contains(&named(Some(pod.uid()))) {
-            return true;
-        }
-        // A pod written by hand has no uid to compare with.
-        pod.metadata.uid.is_none() && pods.range(named(None)..).next().is_some_and(|next| next.is_of(pod))
+        pod.node().and_then(|node| self.nodes.get(node)).is_some_and(|pods| same(pods, pod).is_some())
     }
 
     /// All of them, as node and pod.
     pub fn pods(&self) -> impl Iterator<Item = (&str, &CapturedPod)> {
         self.nodes.iter().flat_map(|(node, pods)| pods.iter().map(move |pod| (node.as_str(), pod)))
     }
+}
+
+/// The enrolled pods of a node; one that ended is not enrolled.
+fn enrolled_on<'a>(node: &'a NodeName, objects: &'a [Object]) -> impl Iterator<Item = &'a Pod> {
+    let namespaces: HashMap<&str, &Namespace> = objects
+        .iter()
+        .filter_map(|object| match object {
+            Object::Namespace(namespace) => Some((&*namespace.metadata.name, namespace)),
+            _ => None,
+        })
+        .collect();
+    let pods = objects.iter().filter_map(|object| match object {
+        Object::Pod(pod) if pod.node() == Some(node.as_str()) => Some(pod),
+        _ => None,
+    });
+    pods.filter(move |pod| enrolled(pod, namespaces.get(&*pod.metadata.namespace).copied()).is_enrolled())
+}
+
+/// The entry that is this very pod, as far as uids are known; a pod written by hand has none.
+fn same<'a>(pods: &'a BTreeSet<CapturedPod>, pod: &Pod) -> Option<&'a CapturedPod> {
+    let (namespace, name) = (pod.metadata.namespace.clone(), pod.metadata.name.clone());
+    let mut named =
+        pods.range(CapturedPod { namespace, name, uid: None }..).take_while(|entry| entry.is_of(pod));
+    let uid = pod.metadata.uid.as_ref().map(|_| pod.uid());
+    named.find(|entry| entry.uid.is_none() || uid.is_none() || entry.uid == uid)
 }
 
 impl CapturedPod {

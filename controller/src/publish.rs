@@ -11,7 +11,7 @@ use ambit_xds::{Kind, Resource, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::captured::{Captured, CapturedPod};
+use crate::captured::{Captured, CapturedPod, NodeReport};
 use crate::check::Configuration;
 use crate::index::{self, Index};
 use crate::metrics::Metrics;
@@ -60,8 +60,8 @@ impl InForce {
     }
 }
 
-/// A node's captured pods, and where to say that they are in force.
-type Report = (NodeName, Vec<CapturedPod>, oneshot::Sender<Result<(), StateError>>);
+/// What a node's agent says, and where to say that they are in force.
+type Report = (NodeName, NodeReport, oneshot::Sender<Result<(), StateError>>);
 
 /// Reports captured pods to the one writer. Clones are alike.
 #[derive(Debug, Clone)]
@@ -79,10 +79,10 @@ pub enum ReportError {
 }
 
 impl Reports {
-    /// Replaces the captured pods of a node. When this returns they are on disk and published.
-    pub async fn replace(&self, node: NodeName, pods: Vec<CapturedPod>) -> Result<(), ReportError> {
+    /// Takes what a node's agent says ([`Captured::after`]). When this returns it is on disk and published.
+    pub async fn take(&self, node: NodeName, report: NodeReport) -> Result<(), ReportError> {
         let (done, outcome) = oneshot::channel();
-        self.0.send((node, pods, done)).await.map_err(|_| ReportError::Closing)?;
+        self.0.send((node, report, done)).await.map_err(|_| ReportError::Closing)?;
         Ok(outcome.await.map_err(|_| ReportError::Closing)??)
     }
 }
@@ -174,8 +174,8 @@ impl Publisher {
         loop {
             tokio::select! {
                 Some(reading) = readings.recv() => self.take(reading).await,
-                Some((node, pods, done)) = reports.recv() => {
-                    let _ = done.send(self.report(&node, pods).await);
+                Some((node, report, done)) = reports.recv() => {
+                    let _ = done.send(self.report(&node, report).await);
                 }
                 _ = look.tick() => self.forget_absent().await,
             }
@@ -235,10 +235,11 @@ impl Publisher {
         self.captured = Arc::new(kept);
     }
 
-    async fn report(&mut self, node: &NodeName, pods: Vec<CapturedPod>) -> Result<(), StateError> {
+    async fn report(&mut self, node: &NodeName, report: NodeReport) -> Result<(), StateError> {
         // Named again, they are awaited for their full time.
         self.absent.retain(|(of, _), _| of != node.as_str());
-        let next = self.captured.with_node(node, pods);
+        let objects = self.configuration.as_ref().map(|configuration| &*configuration.objects);
+        let next = self.captured.after(node, report, objects);
         if next == *self.captured {
             return Ok(());
         }

@@ -18,12 +18,13 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-/// One report: its path, its credentials, and the pods as `namespace/name`.
+/// One report: its path, its credentials, the pods as `namespace/name`, and whether the others are released.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) path: String,
     pub(crate) authorization: String,
     pub(crate) pods: Vec<String>,
+    pub(crate) released: bool,
 }
 
 #[derive(Debug, Default)]
@@ -149,6 +150,7 @@ async fn answer(request: Request<Incoming>, notes: Arc<Notes>) -> hyper::Result<
         path: format!("{} {}", head.method, head.uri.path()),
         authorization: head.headers["authorization"].to_str().unwrap().to_owned(),
         pods: body["pods"].as_array().unwrap().iter().map(pod).collect(),
+        released: body.get("released").is_some_and(|released| released.as_bool().unwrap()),
     };
     let refusing = *notes.refusing.lock().unwrap();
     let mut response = Response::new(Full::default());

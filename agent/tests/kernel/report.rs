@@ -147,6 +147,9 @@ fn cleanup_tells_the_controller_first() {
     control.listen();
     let output = run(&node, "cleanup", &arguments);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(control.captured(), Some(Vec::new()));
+    let reports = control.reports();
+    let last = reports.last().unwrap();
+    assert!(last.released && last.pods.is_empty(), "{last:?}");
+    assert_eq!(reports.iter().filter(|report| report.released).count(), 1, "an agent releases nobody");
     assert!(!redirects(&web));
 }

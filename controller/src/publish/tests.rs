@@ -30,8 +30,18 @@ fn publisher(directory: &Path) -> (Publisher, StateDirectory, Store) {
     (writer, state, store)
 }
 
-fn web() -> Vec<CapturedPod> {
-    vec![CapturedPod { namespace: "shop".to_owned(), name: "web".to_owned(), uid: None }]
+fn web() -> NodeReport {
+    of_web(None)
+}
+
+fn of_web(uid: Option<&str>) -> NodeReport {
+    let uid = uid.map(str::to_owned);
+    let pods = vec![CapturedPod { namespace: "shop".to_owned(), name: "web".to_owned(), uid }];
+    NodeReport { pods, released: false }
+}
+
+fn nothing() -> NodeReport {
+    NodeReport { pods: Vec::new(), released: false }
 }
 
 fn private() -> tempfile::TempDir {
@@ -99,4 +109,58 @@ async fn residents_are_live_pods_with_a_node() {
     {
         assert!(!lives(node, namespace, account));
     }
+}
+
+#[tokio::test]
+async fn a_report_drops_only_pods_that_are_not_enrolled_there() {
+    let with_uid = POD.replace("{name: web,", "{name: web, uid: first,");
+    let cases = [
+        ("enrolled", POD.to_owned(), None, 1),
+        ("of the same uid", with_uid.clone(), Some("first"), 1),
+        ("of another uid", with_uid.clone(), Some("older"), 0),
+        ("named without a uid", with_uid, None, 1),
+        ("written without a uid", POD.to_owned(), Some("shop/web"), 1),
+        ("without a label", POD.replace("ambient", "none"), None, 0),
+        ("ended", POD.replace("{podIP", "{phase: Failed, podIP"), None, 0),
+        ("elsewhere", POD.replace("nodeName: one", "nodeName: two"), None, 0),
+        ("absent", String::new(), None, 0),
+    ];
+    for (what, yaml, uid, kept) in cases {
+        let directory = private();
+        let (mut writer, state, _) = publisher(directory.path());
+        let node: NodeName = "one".parse().unwrap();
+        writer.take(reading(&yaml)).await;
+        writer.report(&node, of_web(uid)).await.unwrap();
+        writer.report(&"two".parse().unwrap(), nothing()).await.unwrap();
+        assert_eq!(Captured::load(&state).unwrap().pods().count(), 1, "{what}");
+        writer.report(&node, nothing()).await.unwrap();
+        assert_eq!(Captured::load(&state).unwrap().pods().count(), kept, "{what}");
+        writer.report(&node, NodeReport { released: true, ..nothing() }).await.unwrap();
+        assert_eq!(Captured::load(&state).unwrap().pods().count(), 0, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_agent_calls_a_pod_does_not_pile_up() {
+    let directory = private();
+    let (mut writer, state, _) = publisher(directory.path());
+    let node: NodeName = "one".parse().unwrap();
+    writer.take(reading(POD)).await;
+    for uid in ["a", "b", "c"] {
+        writer.report(&node, of_web(Some(uid))).await.unwrap();
+        assert_eq!(Captured::load(&state).unwrap().pods().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn before_the_first_configuration_a_report_drops_nothing() {
+    let directory = private();
+    let (mut writer, state, _) = publisher(directory.path());
+    let node: NodeName = "one".parse().unwrap();
+    writer.report(&node, of_web(Some("first"))).await.unwrap();
+    writer.report(&node, nothing()).await.unwrap();
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 1);
+    writer.take(reading(&POD.replace("ambient", "none"))).await;
+    writer.report(&node, nothing()).await.unwrap();
+    assert_eq!(Captured::load(&state).unwrap().pods().count(), 0);
 }

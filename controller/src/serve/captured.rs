@@ -7,10 +7,9 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use serde::Deserialize;
 use tonic::body::Body;
 
-use crate::captured::{CapturedPod, MOST_PODS};
+use crate::captured::{MOST_PODS, NodeReport};
 use crate::discovery::{Gate, TOLD};
 use crate::publish::{ReportError, Reports};
 use crate::tokens::NodeName;
@@ -27,12 +26,6 @@ const READ_TIME: Duration = Duration::from_secs(10);
 /// How much of a refused report is read, and for how long, before the refusal.
 const UNREAD: usize = 64 << 10;
 const UNREAD_TIME: Duration = Duration::from_secs(1);
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Report {
-    pods: Vec<CapturedPod>,
-}
 
 /// Why a report is refused.
 struct Refused(StatusCode, String);
@@ -66,8 +59,8 @@ async fn report(head: &Parts, body: &mut Incoming, gate: &Gate, reports: &Report
         let reason = format!("the token is for node {proven}, but the report is about {node}");
         return Err(Refused(StatusCode::FORBIDDEN, reason));
     }
-    let pods = read(body).await?;
-    reports.replace(node.clone(), pods).await.map_err(|error| {
+    let report = read(body).await?;
+    reports.take(node.clone(), report).await.map_err(|error| {
         tracing::error!(%node, %error, "captured pods could not be kept, so they are not published");
         match error {
             ReportError::State(_) => {
@@ -85,7 +78,7 @@ fn addressed(path: &str) -> Result<NodeName, Refused> {
     node.parse().map_err(|error| refused(StatusCode::BAD_REQUEST, error))
 }
 
-async fn read(body: &mut Incoming) -> Result<Vec<CapturedPod>, Refused> {
+async fn read(body: &mut Incoming) -> Result<NodeReport, Refused> {
     let bytes = match tokio::time::timeout(READ_TIME, Limited::new(body, LARGEST).collect()).await {
         Ok(Ok(bytes)) => bytes.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -94,14 +87,14 @@ async fn read(body: &mut Incoming) -> Result<Vec<CapturedPod>, Refused> {
         Ok(Err(_)) => return Err(refused(StatusCode::BAD_REQUEST, "the body ended early")),
         Err(_) => return Err(refused(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 10 s")),
     };
-    let report: Report = serde_json::from_slice(&bytes).map_err(|error| {
+    let report: NodeReport = serde_json::from_slice(&bytes).map_err(|error| {
         let wanted = r#"send {"pods":[{"namespace":"NS","name":"POD"}]}"#;
         refused(StatusCode::BAD_REQUEST, format!("the report cannot be read: {error}; {wanted}"))
     })?;
     if report.pods.len() > MOST_PODS {
         return Err(refused(StatusCode::BAD_REQUEST, format!("a node has at most {MOST_PODS} pods")));
     }
-    Ok(report.pods)
+    Ok(report)
 }
 
 fn refused(status: StatusCode, reason: impl Display) -> Refused {

@@ -19,6 +19,7 @@ pub(crate) async fn put(channel: &ControlChannel, node: &str, body: &str) -> (u1
 
 const REPORT: &str = r#"{"pods":[{"namespace":"shop","name":"web"}]}"#;
 const NOTHING: &str = r#"{"pods":[]}"#;
+const RELEASED: &str = r#"{"pods":[],"released":true}"#;
 
 #[tokio::test]
 async fn a_captured_pod_is_reached_over_hbone_also_after_a_restart() {
@@ -39,7 +40,10 @@ async fn a_captured_pod_is_reached_over_hbone_also_after_a_restart() {
     assert_eq!(node.synced().await.hbone(WEB), Some(true));
 
     let channel = mesh.channel(&mesh.token("one"));
+    // An agent that starts again may not know yet; who cleans up says so.
     assert_eq!(put(&channel, "one", NOTHING).await.0, 204);
+    assert_eq!(mesh.discover("two").synced().await.hbone(WEB), Some(true));
+    assert_eq!(put(&channel, "one", RELEASED).await.0, 204);
     node.until("web is released", |view| view.hbone(WEB) == Some(false)).await;
 }
 
