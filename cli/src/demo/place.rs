@@ -30,7 +30,7 @@ pub enum PlaceError {
     #[error("no demo is running: start one with `ambit demo --keep`")]
     NotRunning,
     /// Not a directory of ours.
-    #[error("{} {reason}: name another directory with --dir, or remove this one", path.display())]
+    #[error("{} {reason}: name another directory with --dir (this one stays as it is)", path.display())]
     Unsafe {
         /// The directory.
         path: PathBuf,
