@@ -1,23 +1,40 @@
 //! `ambit`: the operator's hand and the local demo.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
-use ambit_cli::arguments::{Arguments, Command, Demo};
+use ambit_cli::arguments::{Command, Demo};
+use ambit_cli::mistyped::{self, Mistyped};
 use ambit_cli::{demo, shop};
-use clap::Parser;
+
+/// How a command line ends that cannot be read, as the parser has it.
+const MISTYPED: u8 = 2;
 
 fn main() -> ExitCode {
     // No thread may start before the demo's commands have moved into their world.
-    let outcome = match Arguments::parse().command {
+    let words: Vec<_> = std::env::args_os().collect();
+    let arguments = match mistyped::read(&words) {
+        Ok(arguments) => arguments,
+        Err(Mistyped::Other(error)) => error.exit(),
+        Err(error) => {
+            complain(&error);
+            return ExitCode::from(MISTYPED);
+        }
+    };
+    let outcome = match arguments.command {
         Command::Demo(arguments) => run_demo(arguments),
         Command::Shop(arguments) => shop::run(arguments).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {
-        use std::io::Write;
-        // A closed standard error leaves nobody to tell.
-        let _ = writeln!(std::io::stderr(), "ambit: {error:#}");
+        complain(&format_args!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn complain(error: &dyn Display) {
+    // A closed standard error leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "ambit: {error}");
 }
 
 fn run_demo(arguments: demo::Arguments) -> anyhow::Result<ExitCode> {
