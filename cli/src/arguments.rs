@@ -11,10 +11,15 @@ Names:
             so that it leads nowhere from the outsider, which is not in the mesh.
   NAME.pod  the pod itself, at port 8080, from the outsider, too: http://catalog.pod:8080/items
 
+Servers:
+  Both names have an IPv4 and an IPv6 address, and clients take the latter first: let a server of your
+  own listen on both (nginx: `listen 9000; listen [::]:9000;`), or call it with `curl -4`.
+
 Users:
   Without root, root is the only user in the demo. A program that changes its user fails there, as
   nginx does with its system configuration: give it one of your own, with `user root;`, its pid and
-  its temporary files in a directory that you may write.
+  its temporary files in a directory that you may write. (It still says that initgroups failed, and
+  goes on.)
 
 Examples:
   ambit demo exec web -- curl -s http://cart/items
