@@ -17,10 +17,13 @@ use crate::{Wanted, source};
 pub fn check(arguments: &Check, output: &mut dyn Write) -> anyhow::Result<bool> {
     let which = &arguments.which;
     source::readable(&which.config)?;
-    let (pods, _) = source::read(&which.config, &which.node).map_err(|problems| {
+    let (pods, nodes) = source::read(&which.config, &which.node).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration is invalid: {}", lines.join("\n"))
     })?;
+    if let Some(line) = source::nobody_here(&pods, &nodes) {
+        anyhow::bail!("{line}");
+    }
     let redirect = Redirect::new(which.rules.0, false)?;
     let (mut good, mut thorough) = (true, None);
     for pod in pods.values() {

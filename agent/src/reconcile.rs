@@ -25,7 +25,7 @@ use crate::paths::Paths;
 use crate::plan::{Rules, Sight, Sights, Standing, Step, all_due, failed_due, plan};
 use crate::redirect::Redirect;
 use crate::released::Released;
-use crate::source::Sourced;
+use crate::source::{self, Sourced};
 use crate::threads::Threads;
 use outcome::Done;
 
@@ -198,11 +198,8 @@ impl Reconciler {
             let enrolled = pods.values().filter(|pod| pod.is_enrolled()).count();
             tracing::info!(pods = pods.len(), enrolled, "the configuration is read");
             self.first_round = Some(Instant::now() + FIRST_ROUND);
-            if pods.is_empty() && !sourced.nodes.is_empty() {
-                let nodes = sourced.nodes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                tracing::warn!(
-                    "no pod is on this node: the pods' spec.nodeName are {nodes}; is --node right?"
-                );
+            if let Some(line) = source::nobody_here(pods, &sourced.nodes) {
+                tracing::warn!("{line}");
             }
         }
         if Arc::ptr_eq(pods, &self.wanted) {

@@ -56,6 +56,15 @@ pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<(Pods, BTreeSet<
     Ok((wanted(&resources.objects, node.as_str()), nodes(&resources.objects)))
 }
 
+/// What to say when pods are on other nodes and none is on this one.
+pub(crate) fn nobody_here(pods: &Pods, nodes: &BTreeSet<String>) -> Option<String> {
+    if !pods.is_empty() || nodes.is_empty() {
+        return None;
+    }
+    let nodes = nodes.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    Some(format!("no pod is on this node: the pods' spec.nodeName are {nodes}; is --node right?"))
+}
+
 /// What the source has to say.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sourced {
