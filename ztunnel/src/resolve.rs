@@ -58,6 +58,9 @@ pub enum Rejection {
     /// The destination asks for a waypoint that cannot be reached: going around it would skip its policies.
     #[error("waypoint {0} of the destination is not available: {1}")]
     Waypoint(String, String),
+    /// Somebody is announced at the address whom this version cannot read: a mesh pod, or a service with a waypoint.
+    #[error("{0} is at the address and cannot be read, so nothing is sent there in plaintext: {1}")]
+    Unreadable(Text, Text),
     /// The workload is on another network, which needs a network gateway.
     #[error("workload {0} is on network {1:?}, which this proxy has no way to: networks are not joined yet")]
     OtherNetwork(Text, Text),
@@ -74,7 +77,10 @@ pub fn resolve(snapshot: &Snapshot, own: &Workload, destination: SocketAddr, dic
     match snapshot.destination(&own.network, destination.ip(), &own.namespace) {
         Some(Destination::Service(service)) => to_service(snapshot, own, destination, service, dice),
         Some(Destination::Workload(workload)) => to_workload(snapshot, own, destination, workload, dice),
-        None => NextHop::Passthrough { address: destination, service: None },
+        None => match snapshot.unreadable_at(&own.network, destination.ip()) {
+            Some(claim) => NextHop::Reject(Rejection::Unreadable(claim.key.clone(), claim.reason.clone())),
+            None => NextHop::Passthrough { address: destination, service: None },
+        },
     }
 }
 

@@ -11,6 +11,7 @@ pub mod service;
 pub mod snapshot;
 pub mod table;
 pub mod traffic;
+pub mod unreadable;
 pub mod workload;
 
 pub use address::NetworkAddress;
@@ -19,6 +20,7 @@ pub use identity::Identity;
 pub use policy::Policy;
 pub use service::Service;
 pub use snapshot::Snapshot;
+pub use unreadable::Unreadable;
 pub use workload::Workload;
 
 /// Immutable shared text. Names repeat across thousands of workloads, so they are shared, never copied.

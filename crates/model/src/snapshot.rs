@@ -4,6 +4,7 @@
 //! publishes the result. The order in which changes of one batch arrive does not matter to the final state.
 
 mod services;
+mod unreadable;
 mod workloads;
 
 use std::net::IpAddr;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use crate::service::ServiceKey;
 use crate::table::Table;
-use crate::{Change, NetworkAddress, Policy, Service, Text, Workload};
+use crate::{Change, NetworkAddress, Policy, Service, Text, Unreadable, Workload};
 
 pub use services::{Endpoint, Endpoints};
 
@@ -31,6 +32,7 @@ pub struct Snapshot {
     node: Option<Text>,
     workloads: workloads::Workloads,
     services: services::Services,
+    unreadable: unreadable::Unreadables,
     policies: Table<Text, Arc<Policy>>,
     /// Policies of a namespace (scope namespace), and under `""` those of the whole mesh.
     scoped: Table<Text, Arc<[Arc<Policy>]>>,
@@ -47,7 +49,7 @@ impl Snapshot {
         for change in changes {
             match change {
                 Change::Workload(workload) => self.set_workload(Arc::from(workload)),
-                Change::Service(service) => self.services.insert(Arc::from(service)),
+                Change::Service(service) => self.set_service(service),
                 Change::Policy(policy) => self.set_policy(Arc::from(policy)),
                 Change::RemoveAddress(key) => self.remove_address(&key),
                 Change::RemovePolicy(key) => self.remove_policy(&key),
@@ -94,6 +96,13 @@ impl Snapshot {
         self.service_at(network, ip, namespace).map(|service| Destination::Service(service.clone()))
     }
 
+    /// What claims an address and could not be read, the first by key. It says something only about an address that
+    /// names nothing ([`Snapshot::destination`]): a version that could be read stays in force beside an unreadable
+    /// newer one, and so does whatever else is known to be at the address.
+    pub fn unreadable_at(&self, network: &Text, ip: IpAddr) -> Option<&Arc<Unreadable>> {
+        self.unreadable.by_address(&NetworkAddress::new(network.clone(), ip))
+    }
+
     /// The endpoints of a service; empty when none is known.
     pub fn endpoints(&self, key: &ServiceKey) -> &[Endpoint] {
         self.services.endpoints(key)
@@ -124,7 +133,16 @@ impl Snapshot {
         self.policies.iter().map(|(_, policy)| policy)
     }
 
+    fn set_service(&mut self, mut service: Box<Service>) {
+        if let Some(claim) = service.unreadable.take() {
+            return self.unreadable.insert(Arc::from(claim));
+        }
+        self.unreadable.remove(&service.key.to_string());
+        self.services.insert(Arc::from(service));
+    }
+
     fn set_workload(&mut self, workload: Arc<Workload>) {
+        self.unreadable.remove(&workload.uid);
         let local = self.node.as_ref().is_none_or(|node| *node == workload.node);
         if let Some(old) = self.workloads.insert(workload.clone(), local) {
             self.services.forget_endpoint(&old);
@@ -133,6 +151,7 @@ impl Snapshot {
     }
 
     fn remove_address(&mut self, key: &str) {
+        self.unreadable.remove(key);
         if let Some(old) = self.workloads.remove(key) {
             self.services.forget_endpoint(&old);
         } else if let Ok(key) = key.parse() {

@@ -49,7 +49,8 @@ impl<F: FnMut(Update) + Send> Sink for F {
 pub struct Update {
     /// The kind of all its resources.
     pub kind: Kind,
-    /// Removals first, then what was set; rejected resources are not among them, narrowed policies are.
+    /// Removals first, then what was set. Of rejected resources only narrowed policies and the claims of unreadable
+    /// workloads and services ([`Change::unreadable`]) are among them.
     pub changes: Vec<Change>,
     /// Whether with this update the first state of the kind on this connection is complete.
     pub initial: bool,

@@ -1,10 +1,11 @@
 //! One resource: Istio's messages to the model and back.
 //!
-//! A workload or service that cannot be read is rejected, and the previous version of it stays in force. A policy that
-//! cannot be read in full is applied all the same, narrowed: what is unknown in a rule makes that rule never allow and
+//! A workload or service that cannot be read is rejected, and the previous version of it stays in force; where there
+//! is none, what is left of it are the addresses that it claims. A policy that cannot be read in full is applied all the same, narrowed: what is unknown in a rule makes that rule never allow and
 //! always deny, what is unknown outside of the rules makes the policy deny everything in its scope.
 
 mod address;
+mod claims;
 mod encode;
 mod fields;
 mod policy;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use ambit_model::Text;
 
+pub use claims::decode_claims;
 pub use encode::{encode_policy, encode_service, encode_workload};
 pub use policy::{decode_policy, unusable_policy};
 pub use texts::Texts;

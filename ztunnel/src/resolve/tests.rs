@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use ambit_model::service::{AppProtocol, BalanceMode, Port, ServiceAddress, ServiceKey};
 use ambit_model::workload::Health;
-use ambit_model::{Change, NetworkAddress};
+use ambit_model::{Change, NetworkAddress, Unreadable};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -118,6 +118,43 @@ fn an_unknown_address_passes_through_and_the_proxys_own_ports_do_not() {
         let address = format!("[::1]:{port}");
         assert!(matches!(resolve_at(&snapshot, &web, &address), NextHop::Reject(Rejection::SelfCall(_))));
     }
+}
+
+#[test]
+fn an_address_of_somebody_unreadable_is_rejected_until_a_good_version_comes() {
+    let web = pod("web", 1, Tunnel::Hbone);
+    let cart = pod("cart", 2, Tunnel::Hbone);
+    let mut snapshot = with(vec![web.clone()], vec![]);
+    let single = |ip: [u8; 4]| ServiceAddress::Ip(NetworkAddress::new("".into(), ip.into()));
+    let unreadable = |key: &str, address: ServiceAddress| {
+        let (key, addresses) = (key.into(), vec![address]);
+        Change::unreadable(Unreadable { key, addresses, reason: "odd".into() })
+    };
+    let block = ServiceAddress::Block("".into(), "10.97.0.0/16".parse().unwrap());
+    snapshot.apply([
+        unreadable(&cart.uid, single([10, 0, 0, 2])),
+        unreadable(&key().to_string(), single(VIP)),
+        unreadable("ns/wide", block),
+    ]);
+    for (address, claimant) in [
+        ("10.0.0.2:80", &*cart.uid),
+        ("10.96.0.1:80", "ns/cart.ns.svc.cluster.local"),
+        ("10.97.3.4:80", "ns/wide"),
+    ] {
+        let NextHop::Reject(Rejection::Unreadable(key, reason)) = resolve_at(&snapshot, &web, address) else {
+            panic!("{address} is not rejected")
+        };
+        assert_eq!((&*key, &*reason), (claimant, "odd"));
+    }
+    assert!(matches!(resolve_at(&snapshot, &web, "10.98.0.1:80"), NextHop::Passthrough { .. }));
+    snapshot.apply([Change::Workload(cart.clone().into()), Change::RemoveAddress("ns/wide".into())]);
+    assert!(matches!(resolve_at(&snapshot, &web, "10.0.0.2:80"), NextHop::Hbone { .. }));
+    assert!(matches!(resolve_at(&snapshot, &web, "10.97.3.4:80"), NextHop::Passthrough { .. }));
+    // The version that is in force stays so beside a newer one that is unreadable.
+    snapshot.apply([unreadable(&cart.uid, single([10, 0, 0, 2]))]);
+    assert!(matches!(resolve_at(&snapshot, &web, "10.0.0.2:80"), NextHop::Hbone { .. }));
+    snapshot.apply([Change::RemoveAddress(cart.uid)]);
+    assert!(matches!(resolve_at(&snapshot, &web, "10.0.0.2:80"), NextHop::Passthrough { .. }));
 }
 
 #[test]

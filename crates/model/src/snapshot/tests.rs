@@ -38,6 +38,14 @@ fn policy(number: u8, scope: u8) -> Policy {
     }
 }
 
+/// Claims one address, and a block that is nobody else's.
+fn unreadable(key: &str, third: u8, ip: u8) -> Change {
+    let single = NetworkAddress::new("".into(), IpAddr::from([10, third, 0, ip]));
+    let block = format!("10.2.{ip}.0/24").parse().unwrap();
+    let addresses = vec![ServiceAddress::Ip(single), ServiceAddress::Block("".into(), block)];
+    Change::unreadable(Unreadable { key: key.into(), addresses, reason: "odd".into() })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let small = 0u8..5;
     prop_oneof![
@@ -45,6 +53,8 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_map(|(u, i, s)| Change::Workload(workload(u, i, s).into())),
         (small.clone(), small.clone()).prop_map(|(n, i)| Change::Service(service(n, i).into())),
         (small.clone(), small.clone()).prop_map(|(n, s)| Change::Policy(policy(n, s).into())),
+        (small.clone(), small.clone()).prop_map(|(u, i)| unreadable(&workload(u, i, 0).uid, 0, i)),
+        (small.clone(), small.clone()).prop_map(|(n, i)| unreadable(&key(n).to_string(), 1, i)),
         small.clone().prop_map(|u| Change::RemoveAddress(format!("c//Pod/ns/{u}").into())),
         small.clone().prop_map(|s| Change::RemoveAddress(key(s).to_string().into())),
         small.prop_map(|p| Change::RemovePolicy(format!("ns/p{p}").into())),
@@ -82,6 +92,36 @@ proptest! {
         }
     }
 
+    /// What is unreadable is so until a good version or the removal of the same key.
+    #[test]
+    fn unreadable_claims_agree_with_a_replay(changes in proptest::collection::vec(change(), 0..60)) {
+        let mut claims = std::collections::BTreeMap::<Text, Unreadable>::new();
+        for change in &changes {
+            match change {
+                Change::Workload(workload) => drop(claims.remove(&workload.uid)),
+                Change::Service(service) => match &service.unreadable {
+                    Some(claim) => drop(claims.insert(claim.key.clone(), (**claim).clone())),
+                    None => drop(claims.remove(&*service.key.to_string())),
+                },
+                Change::RemoveAddress(key) => drop(claims.remove(key)),
+                Change::Policy(_) | Change::RemovePolicy(_) => {}
+            }
+        }
+        let mut snapshot = Snapshot::new("");
+        snapshot.apply(changes);
+        for number in 0..5u8 {
+            for (single, ip) in [(true, [10, 0, 0, number]), (true, [10, 1, 0, number]), (false, [10, 2, number, 9])] {
+                let claimed = |claim: &&Unreadable| claim.addresses.iter().any(|address| match address {
+                    ServiceAddress::Ip(address) => single && address.ip == IpAddr::from(ip),
+                    ServiceAddress::Block(_, block) => block.contains(&IpAddr::from(ip)),
+                });
+                let expected = claims.values().find(claimed);
+                prop_assert_eq!(snapshot.unreadable_at(&"".into(), IpAddr::from(ip)).map(|claim| &**claim), expected);
+                prop_assert!(snapshot.unreadable_at(&"elsewhere".into(), IpAddr::from(ip)).is_none());
+            }
+        }
+    }
+
     /// A reader's snapshot does not change under it.
     #[test]
     fn a_published_snapshot_is_immutable(before in proptest::collection::vec(change(), 0..20),
@@ -100,7 +140,9 @@ fn sorted(snapshot: &Snapshot) -> Vec<String> {
     let workloads = snapshot.workloads().map(|workload| format!("{workload:?}"));
     let services = snapshot.services().map(|service| format!("{service:?}"));
     let policies = snapshot.policies().map(|policy| format!("{policy:?}"));
-    let mut all: Vec<_> = workloads.chain(services).chain(policies).collect();
+    let claimed = (0..3).flat_map(|third| (0..5).map(move |last| IpAddr::from([10, third, last, last])));
+    let unreadable = claimed.map(|ip| format!("{ip} {:?}", snapshot.unreadable_at(&"".into(), ip)));
+    let mut all: Vec<_> = workloads.chain(services).chain(policies).chain(unreadable).collect();
     all.sort();
     all
 }

@@ -2,12 +2,12 @@
 //!
 //! A resource is *held* once it was applied. Held resources are named to the server when a stream opens, each with the
 //! version that is in force, because the server tells what is gone only for names it was told. A rejected workload or
-//! service leaves the held version as it was; a policy that was applied narrowed is held with a version that no server
-//! gives, so that it is sent again and its removal is noticed.
+//! service leaves the held version as it was; if there is none, its claim on its addresses is held, and it and a policy that was applied narrowed are held with a version that no server
+//! gives, so that they are sent again and their removal is noticed.
 
 use std::collections::{HashMap, HashSet};
 
-use ambit_model::{Change, Text};
+use ambit_model::{Change, Text, Unreadable};
 use ambit_proto::envoy::discovery::DeltaDiscoveryRequest as Request;
 use ambit_proto::google::rpc;
 use foldhash::fast::RandomState;
@@ -16,10 +16,10 @@ use tonic::{Code, Status};
 
 use super::Update;
 use crate::discovery::{KNOWS_MORE, Resource, Response};
-use crate::wire::{Texts, decode_address, decode_policy, unusable_policy};
+use crate::wire::{Texts, decode_address, decode_claims, decode_policy, unusable_policy};
 use crate::{Kind, Node, Rejection};
 
-/// Version of a policy that was applied narrowed.
+/// Version of a policy that was applied narrowed, and of a workload or service of which only the claim is held.
 const NARROWED: &str = "rejected";
 
 /// Longest request that is sent to a server that is not known to take longer ones: gRPC's usual limit is 4 MiB, and a
@@ -194,8 +194,12 @@ impl Subscription {
             }
         };
         if let Some(change) = change {
-            let version = if rejection.is_some() { NARROWED } else { &*resource.version };
-            self.held.insert(name, version.into());
+            // An older version of a workload or service stays in force beside the claim of the newer one.
+            let older = self.kind == Kind::Address && rejection.is_some() && self.held.contains_key(&name);
+            if !older {
+                let version = if rejection.is_some() { NARROWED } else { &*resource.version };
+                self.held.insert(name, version.into());
+            }
             changes.push(change);
         }
         rejections.extend(rejection);
@@ -223,13 +227,19 @@ fn read_address(
     name: &Text,
     texts: &mut Texts,
 ) -> (Option<Change>, Option<Rejection>) {
-    let read = match payload {
-        Ok(bytes) => decode_address(&bytes, name, texts),
-        Err(reason) => Err(Rejection { name: name.clone(), reason: reason.into() }),
+    let bytes = match payload {
+        Ok(bytes) => bytes,
+        Err(reason) => return (None, Some(Rejection { name: name.clone(), reason: reason.into() })),
     };
-    match read {
+    match decode_address(&bytes, name, texts) {
         Ok(change) => (Some(change), None),
-        Err(rejection) => (None, Some(rejection)),
+        Err(rejection) => {
+            let claim = decode_claims(&bytes, texts).map(|addresses| {
+                let (key, reason) = (name.clone(), rejection.reason.clone());
+                Change::unreadable(Unreadable { key, addresses, reason })
+            });
+            (claim, Some(rejection))
+        }
     }
 }
 

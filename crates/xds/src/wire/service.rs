@@ -49,10 +49,14 @@ pub(super) fn read_service(
             Ok(proto::service::Visibility::Public) => Visibility::Public,
             Ok(proto::service::Visibility::Namespace) | Err(_) => Visibility::Namespace,
         },
+        unreadable: None,
     })
 }
 
-fn read_address(address: &proto::NetworkAddress, texts: &mut Texts) -> Result<ServiceAddress, Fault> {
+pub(super) fn read_address(
+    address: &proto::NetworkAddress,
+    texts: &mut Texts,
+) -> Result<ServiceAddress, Fault> {
     let network = texts.share(&address.network);
     let Some(length) = address.length else {
         return Ok(ServiceAddress::Ip(NetworkAddress::new(network, read_ip(&address.address)?)));

@@ -293,3 +293,36 @@ fn service_ports_and_blocks_are_checked() {
         assert_eq!(address_of(&wrap(service.clone()), "ns/h.ns").is_ok(), good, "{service:?}");
     }
 }
+
+#[test]
+fn claims_are_read_whatever_else_is_wrong() {
+    use ambit_model::NetworkAddress;
+    use ambit_model::service::ServiceAddress;
+    let claims = |kind| {
+        let address = proto::Address { r#type: Some(kind) };
+        decode_claims(&address.encode_to_vec(), &mut Texts::default())
+    };
+    let single =
+        |network: &str, ip: [u8; 4]| ServiceAddress::Ip(NetworkAddress::new(network.into(), ip.into()));
+    let workload = proto::Workload {
+        addresses: vec![vec![10, 0, 0, 1], vec![1]],
+        network: "n".into(),
+        tunnel_protocol: 9,
+        ..Default::default()
+    };
+    let found = claims(proto::address::Type::Workload(workload.clone()));
+    assert_eq!(found, Some(vec![single("n", [10, 0, 0, 1])]));
+    let host = proto::Workload { network_mode: proto::NetworkMode::HostNetwork.into(), ..workload };
+    assert_eq!(claims(proto::address::Type::Workload(host)), Some(Vec::new()));
+    let address = |length| proto::NetworkAddress { network: "n".into(), address: vec![10, 0, 0, 0], length };
+    let service = proto::Service {
+        addresses: vec![address(None), address(Some(8)), address(Some(99))],
+        waypoint: Some(Default::default()),
+        ..Default::default()
+    };
+    let block = ServiceAddress::Block("n".into(), "10.0.0.0/8".parse().unwrap());
+    let ip = single("n", [10, 0, 0, 0]);
+    assert_eq!(claims(proto::address::Type::Service(service)), Some(vec![ip.clone(), block, ip]));
+    assert_eq!(decode_claims(&[0xff], &mut Texts::default()), None);
+    assert_eq!(decode_claims(&[], &mut Texts::default()), None);
+}

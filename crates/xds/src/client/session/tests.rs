@@ -114,6 +114,55 @@ fn a_resource_that_was_never_accepted_is_not_held() {
     assert_eq!(held(&mut session, Kind::Address), []);
 }
 
+fn workload_with(tunnel: i32, last: u8, version: &str) -> bytes::Bytes {
+    let workload = ambit_proto::istio::workload::Workload {
+        uid: "c//Pod/ns/w".into(),
+        name: "w".into(),
+        namespace: "ns".into(),
+        addresses: vec![vec![10, 0, 0, last]],
+        tunnel_protocol: tunnel,
+        ..Default::default()
+    };
+    let address = ambit_proto::istio::workload::Address {
+        r#type: Some(ambit_proto::istio::workload::address::Type::Workload(workload)),
+    };
+    let any = Any { type_url: Kind::Address.type_url().into(), value: address.encode_to_vec().into() };
+    Resource { version: version.into(), resource: Some(any), name: "c//Pod/ns/w".into() }
+        .encode_to_vec()
+        .into()
+}
+
+/// An unknown value of an enum: the workload is rejected, and its address is known to be somebody's.
+#[test]
+fn an_unreadable_workload_claims_its_address_until_a_good_version_or_its_removal() {
+    let mut session = session();
+    session.open();
+    let mut snapshot = Snapshot::new("");
+    let mut send = |session: &mut Session, resources: Vec<bytes::Bytes>, removed: &[&str]| {
+        let mut wave = response(Kind::Address, &[], removed);
+        wave.resources = resources;
+        let step = session.receive(wave);
+        snapshot.apply(step.update.into_iter().flat_map(|update| update.changes));
+        let at = |last| std::net::IpAddr::from([10, 0, 0, last]);
+        let claimed =
+            |last| snapshot.unreadable_at(&"".into(), at(last)).map(|claim| claim.reason.to_string());
+        let known = |last| snapshot.workload_at(&"".into(), at(last)).is_some();
+        (step.reply.error_detail.is_some(), [claimed(1), claimed(2)], [known(1), known(2)])
+    };
+    let (rejected, [one, two], known) = send(&mut session, vec![workload_with(9, 1, "v1")], &[]);
+    assert!(rejected && one.is_some_and(|reason| reason.contains("tunnel_protocol has value 9")));
+    assert_eq!((two, known), (None, [false, false]));
+    assert_eq!(held(&mut session, Kind::Address), [("c//Pod/ns/w".into(), NARROWED.into())]);
+
+    let found = send(&mut session, vec![workload_with(1, 1, "v2")], &[]);
+    assert_eq!(found, (false, [None, None], [true, false]));
+    let (_, [one, two], known) = send(&mut session, vec![workload_with(9, 2, "v3")], &[]);
+    assert_eq!((one, two.is_some(), known), (None, true, [true, false]), "the older version stays in force");
+    assert_eq!(held(&mut session, Kind::Address), [("c//Pod/ns/w".into(), "v2".into())]);
+    assert_eq!(send(&mut session, vec![], &["c//Pod/ns/w"]), (false, [None, None], [false, false]));
+    assert_eq!(held(&mut session, Kind::Address), []);
+}
+
 #[test]
 fn a_narrowed_policy_is_applied_rejected_and_asked_for_again() {
     let mut session = session();
