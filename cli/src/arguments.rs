@@ -7,19 +7,22 @@ use clap::{Args, Parser, Subcommand};
 /// What every program in a pod meets, whatever it is.
 const EXEC_NOTES: &str = "\
 Names:
-  NAME      the pod's Service, at port 80: http://cart/items. Only the mesh translates its address,
-            so that it leads nowhere from the outsider, which is not in the mesh.
-  NAME.pod  the pod itself, at port 8080, from the outsider, too: http://catalog.pod:8080/items
+  NAME      the pod's Service, at port 80: http://cart/items. Only the mesh
+            translates its address: it leads nowhere from the outsider, which
+            is not in the mesh.
+  NAME.pod  the pod itself, at port 8080, from the outsider, too:
+            http://catalog.pod:8080/items
 
 Servers:
-  Both names have an IPv4 and an IPv6 address, and clients take the latter first: let a server of your
-  own listen on both (nginx: `listen 9000; listen [::]:9000;`), or call it with `curl -4`.
+  Both names have an IPv4 and an IPv6 address, and clients take the latter
+  first: let a server of your own listen on both (nginx: `listen 9000;
+  listen [::]:9000;`), or call it with `curl -4`.
 
 Users:
-  Without root, root is the only user in the demo. A program that changes its user fails there, as
-  nginx does with its system configuration: give it one of your own, with `user root;`, its pid and
-  its temporary files in a directory that you may write. (It still says that initgroups failed, and
-  goes on.)
+  Without root, root is the only user in the demo. A program that changes its
+  user fails there, as nginx does with its system configuration: give it one of
+  your own, with `user root;`, its pid and its temporary files in a directory
+  that you may write. It still says that initgroups failed, and goes on.
 
 Examples:
   ambit demo exec web -- curl -s http://cart/items
