@@ -72,7 +72,7 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-/// A line of trouble.
+/// A line of trouble, or of what is good to know beside the result.
 fn complain(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{line}");

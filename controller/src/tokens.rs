@@ -96,18 +96,23 @@ pub enum TokenRefusal {
 impl Tokens {
     /// Loads the key of the state directory; makes one when there is none.
     pub fn load_or_create(state: &StateDirectory) -> Result<Self, KeyError> {
+        Self::load_or_make(state).map(|(tokens, _)| tokens)
+    }
+
+    /// As [`Tokens::load_or_create`]; also whether the key was made.
+    pub fn load_or_make(state: &StateDirectory) -> Result<(Self, bool), KeyError> {
         let _lock = state.lock_keys()?;
         if let Some(text) = state.read(KEY_FILE, Access::Private)?.map(Zeroizing::new) {
             let key = BASE64.decode(text.trim_ascii()).map(Zeroizing::new);
             return match key {
-                Ok(key) if key.len() >= KEY_BYTES => Ok(Self { key }),
+                Ok(key) if key.len() >= KEY_BYTES => Ok((Self { key }, false)),
                 _ => Err(KeyError::Malformed(state.file(KEY_FILE))),
             };
         }
         let key = Zeroizing::new(rand::random::<[u8; KEY_BYTES]>().to_vec());
         let text = Zeroizing::new(format!("{}\n", BASE64.encode(key.as_slice())));
         state.write(KEY_FILE, Access::Private, text.as_bytes())?;
-        Ok(Self { key })
+        Ok((Self { key }, true))
     }
 
     /// A token for a node, valid from `now` for `lifetime`.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use ambit_identity::Clock;
 
 use super::arguments::TokenArguments;
-use super::{Outcome, say};
+use super::{Outcome, complain, say};
 use crate::state::{Access, StateDirectory, write_whole};
 use crate::tokens::Tokens;
 
@@ -19,7 +19,14 @@ struct OutError {
 
 pub(super) fn run(arguments: &TokenArguments) -> Outcome {
     let state = StateDirectory::open(&arguments.state)?;
-    let tokens = Tokens::load_or_create(&state)?;
+    let (tokens, made) = Tokens::load_or_make(&state)?;
+    if made {
+        // A wrong --state would else show only when the controller refuses the token.
+        let directory = arguments.state.display();
+        complain(&format!(
+            "made a new token key in {directory}: only a controller with --state {directory} accepts its tokens"
+        ));
+    }
     let token = tokens.mint(&arguments.node, arguments.lifetime, Clock::system().now());
     match &arguments.out {
         None => say(&token),

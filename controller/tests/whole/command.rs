@@ -37,8 +37,14 @@ fn tokens_are_made_offline_and_kept_private() {
     let (state, out) = (mesh.state(), mesh.path("one.token"));
     let made = controller(&["token", "--node", "one", "--state", text(&state), "--out", text(&out)]);
     assert!(made.status.success() && made.stdout.is_empty(), "{made:?}");
+    let said = format!(
+        "made a new token key in {0}: only a controller with --state {0} accepts its tokens",
+        text(&state)
+    );
+    assert_eq!(complaint(&made, 0), said);
     assert_eq!((mode(&state), mode(&out), mode(&state.join("token-key"))), (0o700, 0o600, 0o600));
     let printed = controller(&["token", "--node", "one", "--state", text(&state), "--lifetime", "90m"]);
+    assert!(printed.stderr.is_empty(), "the key is not new: {printed:?}");
     let printed = String::from_utf8(printed.stdout).unwrap();
     assert_eq!(printed.trim().split('.').count(), 3);
     let written = std::fs::read(&out).unwrap();
@@ -103,6 +109,30 @@ fn check_says_what_is_wrong_and_where() {
         let said = complaint(&controller(&["check", "--config", text(&config)]), 1);
         assert!(said.contains("bad.yaml:4: AuthorizationPolicy shop/a: spec."), "{said}");
     }
+}
+
+#[test]
+fn check_warns_of_a_directory_without_anything_to_read() {
+    let mesh = Mesh::new(&[]);
+    let config = mesh.config();
+    let said = || {
+        let output = controller(&["check", "--config", text(&config)]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let start = format!("warning: {}: no .yaml, .yml or .json file is in it", text(&config));
+    assert_eq!(said(), format!("{start}\nvalid: no objects\n"));
+    for name in ["shop.yaml.txt", "b.toml", "a.YAML", ".hidden"] {
+        mesh.write(name, SHOP);
+    }
+    std::fs::create_dir(config.join("more")).unwrap();
+    assert_eq!(said(), format!("{start}; left out are a.YAML, b.toml, shop.yaml.txt\nvalid: no objects\n"));
+    std::fs::write(config.join("more/notes\n"), "").unwrap();
+    let expected =
+        format!("{start}; left out are a.YAML, b.toml, more/notes\\n and 1 more\nvalid: no objects\n");
+    assert_eq!(said(), expected);
+    mesh.write("empty.yaml", "");
+    assert_eq!(said(), "valid: no objects\n");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::problem::shortened;
 use crate::read::{self, Outcome};
 use crate::yaml::{self, StreamLimits, Tree};
 use crate::{FieldPath, Object, Position, Problem};
@@ -50,14 +51,14 @@ pub struct Resources {
     pub notes: Vec<Note>,
 }
 
-/// An object that was left out, and why that is all right. `Display` is one line.
+/// An object or a directory's files that were left out, and why that is all right. `Display` is one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The file, as it was named to the reader.
     pub file: Arc<Path>,
-    /// The line where the object begins, from 1.
+    /// The line where the object begins, from 1; 0 when the note is about a directory.
     pub line: u32,
-    /// `Kind namespace/name`.
+    /// `Kind namespace/name`; empty when the note is about a directory.
     pub object: String,
     /// Whether anybody should care.
     pub kind: NoteKind,
@@ -119,7 +120,7 @@ pub fn read_file(file: &Path) -> Result<Resources, Vec<Problem>> {
 /// Reads all `.yaml`, `.yml` and `.json` files of a directory and of those below it, with the default [`Limits`].
 ///
 /// Files are read in the order of their names; hidden files and directories (and with them editors' swap files) are
-/// left out; links are followed. All problems of all files are returned together; then there are no resources.
+/// left out; links are followed. A directory without such a file is noted. All problems of all files are returned together; then there are no resources.
 /// Problems between objects are [`crate::validate_set`]'s.
 pub fn read_directory(directory: &Path) -> Result<Resources, Vec<Problem>> {
     read_directory_with(directory, &Limits::default())
@@ -128,12 +129,21 @@ pub fn read_directory(directory: &Path) -> Result<Resources, Vec<Problem>> {
 /// As [`read_directory`], with other limits.
 pub fn read_directory_with(directory: &Path, limits: &Limits) -> Result<Resources, Vec<Problem>> {
     let mut outcome = Outcome::default();
-    let mut walk =
-        Walk { limits: *limits, files: Vec::new(), around: Vec::new(), problems: Vec::new(), full: false };
+    let mut walk = Walk {
+        limits: *limits,
+        files: Vec::new(),
+        ignored: Ignored::default(),
+        around: Vec::new(),
+        problems: Vec::new(),
+        full: false,
+    };
     if let Err(problem) = walk.enter(directory) {
         walk.problems.push(*problem);
     }
     outcome.problems.append(&mut walk.problems);
+    if walk.files.is_empty() {
+        outcome.notes.push(walk.ignored.note(directory));
+    }
     for file in &walk.files {
         add_file(file, limits, &mut outcome);
     }
@@ -206,6 +216,7 @@ fn add_text(file: &Arc<Path>, text: &str, limits: &Limits, outcome: &mut Outcome
 struct Walk {
     limits: Limits,
     files: Vec<PathBuf>,
+    ignored: Ignored,
     /// The directories around the current one, links resolved, so that a loop of links ends.
     around: Vec<PathBuf>,
     problems: Vec<Problem>,
@@ -238,6 +249,8 @@ impl Walk {
                 }
             } else if is_resource_file(&path) {
                 self.add(path);
+            } else {
+                self.ignored.add(path);
             }
         }
         self.around.pop();
@@ -255,6 +268,40 @@ impl Walk {
     }
 }
 
+/// The files that were left out because of their names: the first ones, and how many.
+#[derive(Default)]
+struct Ignored {
+    first: Vec<PathBuf>,
+    count: usize,
+}
+
+impl Ignored {
+    /// How many are named.
+    const NAMED: usize = 3;
+
+    fn add(&mut self, file: PathBuf) {
+        self.count += 1;
+        if self.first.len() < Self::NAMED {
+            self.first.push(file);
+        }
+    }
+
+    /// Says that nothing was read.
+    fn note(&self, directory: &Path) -> Note {
+        let name =
+            |file: &PathBuf| shortened(&file.strip_prefix(directory).unwrap_or(file).to_string_lossy());
+        let names: Vec<String> = self.first.iter().map(name).collect();
+        let mut text = "no .yaml, .yml or .json file is in it".to_owned();
+        if !names.is_empty() {
+            text.push_str(&format!("; left out are {}", names.join(", ")));
+        }
+        if self.count > names.len() {
+            text.push_str(&format!(" and {} more", self.count - names.len()));
+        }
+        Note { file: Arc::from(directory), line: 0, object: String::new(), kind: NoteKind::NotHonoured, text }
+    }
+}
+
 fn is_resource_file(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
@@ -262,6 +309,9 @@ fn is_resource_file(path: &Path) -> bool {
 impl fmt::Display for Note {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::problem::write_place(formatter, &self.file, self.line)?;
-        write!(formatter, "{}: {}", self.object, self.text)
+        if !self.object.is_empty() {
+            write!(formatter, "{}: ", self.object)?;
+        }
+        formatter.write_str(&self.text)
     }
 }
