@@ -7,7 +7,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use ambit_model::{Change, Text, Unreadable};
+use ambit_model::policy::Scope;
+use ambit_model::{Change, Policy, Text, Unreadable};
 use ambit_proto::envoy::discovery::DeltaDiscoveryRequest as Request;
 use ambit_proto::google::rpc;
 use foldhash::fast::RandomState;
@@ -54,6 +55,8 @@ pub(super) struct Session {
 struct Subscription {
     kind: Kind,
     held: HashMap<Text, Box<str>, RandomState>,
+    /// Scopes of the policies that are held: one that becomes unreadable must not shrink.
+    scopes: HashMap<Text, Scope, RandomState>,
     /// The first state on this connection is complete.
     complete: bool,
     /// It was complete on some connection.
@@ -69,6 +72,7 @@ impl Session {
         let subscription = |kind: &Kind| Subscription {
             kind: *kind,
             held: HashMap::default(),
+            scopes: HashMap::default(),
             complete: false,
             ever_complete: false,
             mentioned: None,
@@ -189,8 +193,9 @@ impl Subscription {
         let (change, rejection) = match self.kind {
             Kind::Address => read_address(payload, &name, texts),
             Kind::Authorization => {
-                let (change, rejection) = read_policy(payload, &name, texts);
-                (Some(change), rejection)
+                let (policy, rejection) = read_policy(payload, &name, self.scopes.get(&name).copied(), texts);
+                self.scopes.insert(name.clone(), policy.scope);
+                (Some(Change::Policy(Box::new(policy))), rejection)
             }
         };
         if let Some(change) = change {
@@ -207,6 +212,7 @@ impl Subscription {
 
     fn remove(&mut self, name: Text, changes: &mut Vec<Change>) {
         self.held.remove(&name);
+        self.scopes.remove(&name);
         changes.push(match self.kind {
             Kind::Address => Change::RemoveAddress(name),
             Kind::Authorization => Change::RemovePolicy(name),
@@ -246,16 +252,16 @@ fn read_address(
 fn read_policy(
     payload: Result<bytes::Bytes, String>,
     name: &Text,
+    held: Option<Scope>,
     texts: &mut Texts,
-) -> (Change, Option<Rejection>) {
-    let (policy, rejection) = match payload {
-        Ok(bytes) => decode_policy(&bytes, name, texts),
+) -> (Policy, Option<Rejection>) {
+    match payload {
+        Ok(bytes) => decode_policy(&bytes, name, held, texts),
         Err(reason) => {
-            let policy = unusable_policy(name, &reason, texts);
+            let policy = unusable_policy(name, &reason, held, texts);
             (policy, Some(Rejection { name: name.clone(), reason: reason.into() }))
         }
-    };
-    (Change::Policy(Box::new(policy)), rejection)
+    }
 }
 
 /// `name: reason; name: reason`, as many as fit.

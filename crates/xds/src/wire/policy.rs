@@ -16,11 +16,19 @@ use super::{Rejection, Texts};
 /// a prefix longer than its address, a port of 0 or above 65535, text that is not UTF-8) makes that rule
 /// [`Rule::undecodable`]. Anything else makes the policy [`Policy::unusable`], enforced even if it says dry-run.
 /// In both cases the rejection names the first reason, for the server.
-pub fn decode_policy(bytes: &[u8], name: &Text, texts: &mut Texts) -> (Policy, Option<Rejection>) {
+///
+/// `held` is the scope of the version in force, which an unusable policy keeps when its own scope cannot be read; see
+/// [`unusable_policy`] for one that was never known.
+pub fn decode_policy(
+    bytes: &[u8],
+    name: &Text,
+    held: Option<Scope>,
+    texts: &mut Texts,
+) -> (Policy, Option<Rejection>) {
     let mut draft = Draft::default();
     let fault = draft.read(bytes, texts).and_then(|()| draft.agrees_with(name)).err();
     if let Some(fault) = fault {
-        let policy = draft.unusable(name, fault.to_string().into(), texts);
+        let policy = draft.unusable(name, fault.to_string().into(), held, texts);
         return (policy, Some(Rejection { name: name.clone(), reason: fault.to_string().into() }));
     }
     let first = draft.rules.iter().enumerate().find_map(|(at, rule)| Some((at, rule.undecodable.clone()?)));
@@ -38,11 +46,15 @@ pub fn decode_policy(bytes: &[u8], name: &Text, texts: &mut Texts) -> (Policy, O
     (policy, rejection)
 }
 
-/// A policy that stands for one that could not be read at all: it denies everything in the namespace that its name
-/// begins with, or in the whole mesh when that is empty.
-pub fn unusable_policy(name: &Text, reason: &str, texts: &mut Texts) -> Policy {
-    Draft::default().unusable(name, reason.into(), texts)
+/// A policy that stands for one that could not be read at all: it denies everything in the scope of the version that is
+/// in force (`held`). Without one, in the whole mesh when the namespace that its name begins with is empty or the root
+/// namespace (`istio-system`, the default), where mesh-wide policies live, else in that namespace.
+pub fn unusable_policy(name: &Text, reason: &str, held: Option<Scope>, texts: &mut Texts) -> Policy {
+    Draft::default().unusable(name, reason.into(), held, texts)
 }
+
+/// Istio's default root namespace.
+const ROOT: &str = "istio-system";
 
 #[derive(Default)]
 struct Draft<'a> {
@@ -87,13 +99,13 @@ impl<'a> Draft<'a> {
         if own == **name { Ok(()) } else { Err(Fault::Name(own)) }
     }
 
-    fn unusable(&self, name: &Text, reason: Text, texts: &mut Texts) -> Policy {
+    fn unusable(&self, name: &Text, reason: Text, held: Option<Scope>, texts: &mut Texts) -> Policy {
         let namespace = name.split_once('/').map_or("", |(namespace, _)| namespace);
-        let guessed = if namespace.is_empty() { Scope::Global } else { Scope::Namespace };
+        let guessed = if matches!(namespace, "" | ROOT) { Scope::Global } else { Scope::Namespace };
         Policy {
             key: name.clone(),
             namespace: texts.share(namespace),
-            scope: self.scope.unwrap_or(guessed),
+            scope: self.scope.or(held).unwrap_or(guessed),
             action: Action::Deny,
             rules: Vec::new(),
             dry_run: false,

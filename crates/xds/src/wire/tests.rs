@@ -17,7 +17,7 @@ use generate::{connection, policy, service, workload};
 
 fn policy_of(message: &security::Authorization) -> (ambit_model::Policy, Option<Rejection>) {
     let name: Text = format!("{}/{}", message.namespace, message.name).into();
-    decode_policy(&message.encode_to_vec(), &name, &mut Texts::default())
+    decode_policy(&message.encode_to_vec(), &name, None, &mut Texts::default())
 }
 
 fn address_of(address: &proto::Address, name: &str) -> Result<Change, Rejection> {
@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), name in ".{0,12}") {
         let name: Text = name.into();
-        let (policy, rejection) = decode_policy(&bytes, &name, &mut Texts::default());
+        let (policy, rejection) = decode_policy(&bytes, &name, None, &mut Texts::default());
         prop_assert_eq!(&policy.key, &name);
         prop_assert_eq!(rejection.is_some(), is_flagged(&policy));
         let _ = decode_address(&bytes, &name, &mut Texts::default());
@@ -62,7 +62,7 @@ proptest! {
         let mut bytes = encode_policy(&policy).encode_to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let (decoded, rejection) = decode_policy(&bytes, &policy.key, &mut Texts::default());
+        let (decoded, rejection) = decode_policy(&bytes, &policy.key, None, &mut Texts::default());
         prop_assert_eq!(rejection.is_some(), is_flagged(&decoded));
     }
 
@@ -74,7 +74,7 @@ proptest! {
         let wire = [WireType::Varint, WireType::LengthDelimited, WireType::ThirtyTwoBit][wire];
         let bytes = encode_policy(&policy).encode_to_vec();
         for mutated in with_unknown(Shape::Authorization, &bytes, number, wire) {
-            let (decoded, rejection) = decode_policy(&mutated, &policy.key, &mut Texts::default());
+            let (decoded, rejection) = decode_policy(&mutated, &policy.key, None, &mut Texts::default());
             prop_assert!(rejection.is_some() && is_flagged(&decoded), "{:?}", decoded);
             prop_assert!(!allows(&decoded, &connection) || allows(&policy, &connection), "{:?}", decoded);
         }
@@ -227,13 +227,13 @@ fn a_policy_of_which_nothing_can_be_read_denies_where_its_name_says() {
     for (name, scope, namespace) in
         [("shop/p", Scope::Namespace, "shop"), ("/p", Scope::Global, ""), ("p", Scope::Global, "")]
     {
-        let (policy, rejection) = decode_policy(&[0xff; 3], &name.into(), &mut Texts::default());
+        let (policy, rejection) = decode_policy(&[0xff; 3], &name.into(), None, &mut Texts::default());
         assert_eq!((policy.scope, &*policy.namespace), (scope, namespace));
         assert!(policy.unusable.is_some());
         assert_eq!(&*rejection.unwrap().name, name);
     }
     let mismatched = authorization(security::Match::default()).encode_to_vec();
-    let (policy, _) = decode_policy(&mismatched, &"ns/other".into(), &mut Texts::default());
+    let (policy, _) = decode_policy(&mismatched, &"ns/other".into(), None, &mut Texts::default());
     assert!(policy.unusable.is_some_and(|reason| reason.contains("ns/p")));
 }
 

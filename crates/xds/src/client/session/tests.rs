@@ -178,6 +178,40 @@ fn a_narrowed_policy_is_applied_rejected_and_asked_for_again() {
 }
 
 #[test]
+fn a_policy_that_becomes_unreadable_keeps_its_scope() {
+    let mut session = session();
+    session.open();
+    let mut scope_of = |key: &str, before: Option<Scope>| {
+        let (namespace, _) = key.split_once('/').unwrap();
+        let good = before.map(|scope| {
+            let (key, namespace) = (key.into(), namespace.into());
+            let (action, rules, dry_run, unusable) = (Action::Allow, Vec::new(), false, None);
+            Published::policy(&Policy { key, namespace, scope, action, rules, dry_run, unusable })
+        });
+        session.receive(response(Kind::Authorization, good.iter().collect::<Vec<_>>().as_slice(), &[]));
+        let mut scopes = Vec::new();
+        for version in ["v2", "v3"] {
+            let mut wave = response(Kind::Authorization, &[], &[]);
+            wave.resources = vec![broken(Kind::Authorization, key, version)];
+            let step = session.receive(wave);
+            let [Change::Policy(policy)] = &*step.update.unwrap().changes else { panic!("not applied") };
+            assert!(policy.unusable.is_some());
+            scopes.push(policy.scope);
+        }
+        assert_eq!(scopes[0], scopes[1]);
+        session.receive(response(Kind::Authorization, &[], &[key]));
+        scopes[0]
+    };
+    for scope in [Scope::Global, Scope::Namespace, Scope::WorkloadSelector] {
+        for key in ["root/p", "istio-system/p", "ns/p"] {
+            assert_eq!(scope_of(key, Some(scope)), scope, "{key}");
+        }
+    }
+    assert_eq!(scope_of("istio-system/p", None), Scope::Global);
+    assert_eq!(scope_of("ns/p", None), Scope::Namespace, "what was removed is forgotten");
+}
+
+#[test]
 fn content_of_another_type_is_refused() {
     let mut session = session();
     session.open();
