@@ -95,7 +95,8 @@ pub struct Cleanup {
     /// Which pods.
     #[command(flatten)]
     pub which: Which,
-    /// The agent's socket: while an agent listens there, nothing is removed, because it would put it back.
+    /// The agent's socket: while an agent listens there, nothing is removed, because it would put it back. The note
+    /// of renderers beside it goes with the last rules.
     #[arg(long, value_name = "PATH", default_value = "/var/run/ztunnel/ztunnel.sock")]
     pub zds: PathBuf,
     /// The controller; it is told first that no pod of the node is captured any more.

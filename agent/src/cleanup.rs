@@ -7,9 +7,10 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::arguments::Cleanup;
 use crate::controller::Reporter;
+use crate::one_per_node::OnePerNode;
 use crate::plan::Sight;
 use crate::redirect::Redirect;
-use crate::{source, wanted};
+use crate::{history, source, wanted};
 
 /// Removes the rules from all pods of the node, enrolled or not, and writes a line for each; tells whether every pod
 /// that has a network namespace is clean now.
@@ -19,6 +20,8 @@ use crate::{source, wanted};
 pub fn cleanup(arguments: &Cleanup, output: &mut dyn Write) -> anyhow::Result<bool> {
     let which = &arguments.which;
     source::readable(&which.config)?;
+    let _alone = OnePerNode::take(&which.node)?;
+    // An agent elsewhere, in another network namespace, may have this socket.
     if somebody_listens(&arguments.zds) {
         anyhow::bail!(
             "an agent listens at {}: stop it first, it would put the rules back (--zds names another socket)",
@@ -35,6 +38,9 @@ pub fn cleanup(arguments: &Cleanup, output: &mut dyn Write) -> anyhow::Result<bo
         )
     })?;
     let pods = wanted(&resources.objects, which.node.as_str());
+    if let Some(line) = source::nobody_here(&pods, &wanted::nodes(&resources.objects)) {
+        anyhow::bail!("{line}");
+    }
     let redirect = Redirect::new(which.rules.0, true)?;
     if let Some(reporter) = Reporter::new(&arguments.controller, &which.node)? {
         ambit_app::control(reporter.release_all())??;
@@ -67,6 +73,11 @@ pub fn cleanup(arguments: &Cleanup, output: &mut dyn Write) -> anyhow::Result<bo
             (_, None) => continue,
         };
         say(output, &line);
+    }
+    if failed == 0
+        && let Err(error) = history::forget(&arguments.zds)
+    {
+        say(output, &format!("the note of used renderers beside the ZDS socket stays ({error})"));
     }
     say(output, &format!("rules removed from {removed} of {} pods of node {}", pods.len(), which.node));
     Ok(failed == 0)

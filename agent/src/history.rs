@@ -36,6 +36,14 @@ pub(crate) fn note(socket: &Path, backend: Backend) -> io::Result<bool> {
     Ok(used.len() > 1)
 }
 
+/// Forgets them: no rule of any of them is left.
+pub(crate) fn forget(socket: &Path) -> io::Result<()> {
+    match fs::remove_file(file(socket)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +58,9 @@ mod tests {
         assert!(note(&socket, Backend::Nftables).unwrap());
         fs::write(file(&socket), "something else\n").unwrap();
         assert!(note(&socket, Backend::Nftables).unwrap());
+        forget(&socket).unwrap();
+        assert!(!file(&socket).exists());
+        forget(&socket).unwrap();
+        assert!(!note(&socket, Backend::Iptables).unwrap());
     }
 }

@@ -10,6 +10,7 @@ pub mod cleanup;
 mod controller;
 mod history;
 mod node_name;
+mod one_per_node;
 mod operators;
 mod paths;
 pub mod plan;

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use crate::arguments::{Controller, Run, Which};
 use crate::controller::Reporter;
 use crate::history;
+use crate::one_per_node::OnePerNode;
 use crate::operators::{self, Metrics, PodRow};
 use crate::reconcile::{self, Means, Pendings, ToController};
 use crate::redirect::Redirect;
@@ -47,6 +48,7 @@ pub fn start(which: Which, controller: Controller, run: Run) -> anyhow::Result<(
 async fn serve(which: &Which, controller: &Controller, run: &Run, log: LogControl) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::install()?;
     source::readable(&which.config)?;
+    let _alone = OnePerNode::take(&which.node)?;
     let reporter = Reporter::new(controller, &which.node)?;
     let redirect = Redirect::new(which.rules.0, false)?;
     zds_path::prepare(&run.zds)?;

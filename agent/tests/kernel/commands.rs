@@ -3,13 +3,14 @@
 use std::process::Output;
 
 use crate::Test;
-use crate::agent::{Agent, run};
+use crate::agent::{Agent, command, run};
 use crate::node::{Node, dump, iptables, tool};
 use crate::proxy::Proxy;
 
 pub(crate) const TESTS: &[Test] = &[
     ("cleanup_leaves_nothing", cleanup_leaves_nothing),
     ("cleanup_removes_the_rules_of_both_renderers", cleanup_removes_the_rules_of_both_renderers),
+    ("a_wrong_node_is_said", a_wrong_node_is_said),
     ("check_notices_drift_and_changes_nothing", check_notices_drift_and_changes_nothing),
     ("check_finds_rules_that_should_not_be_there", check_finds_rules_that_should_not_be_there),
 ];
@@ -35,8 +36,16 @@ fn cleanup_leaves_nothing() {
 
     let (code, text) = said(&run(&node, "cleanup", &[]));
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("an agent listens at") && text.contains("stop it first"), "{text}");
+    assert!(text.contains("is running") && text.contains("stop it first"), "{text}");
+    // Whatever socket is named: it is the node's agent.
+    let elsewhere = node.directory.path().join("elsewhere.sock");
+    let mut other = command(&node, &["cleanup"]);
+    let (code, text) = said(&other.arg("--zds").arg(elsewhere).output().unwrap());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("stop it first") && text.lines().count() == 1, "{text}");
     assert_ne!(dump(&web), before);
+    let note = node.zds.with_extension("sock.rules");
+    assert!(note.exists());
     agent.stop();
 
     // Enrolled or not.
@@ -52,6 +61,7 @@ fn cleanup_leaves_nothing() {
     ] {
         assert!(text.contains(line), "{line:?} in {text}");
     }
+    assert!(!note.exists(), "no renderer has rules any more");
     let (code, text) = said(&run(&node, "cleanup", &[]));
     assert_eq!(code, Some(0));
     assert!(text.contains("shop/web: no rules") && text.contains("from 0 of 3 pods"), "{text}");
@@ -69,6 +79,18 @@ fn cleanup_removes_the_rules_of_both_renderers() {
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(iptables(&web), "");
     assert!(!dump(&web).contains("lookup 100"));
+}
+
+fn a_wrong_node_is_said() {
+    let mut node = Node::new();
+    node.pod("web", "");
+    let right = std::mem::replace(&mut node.name, "wrong".to_owned());
+    for name in ["check", "cleanup"] {
+        let (code, text) = said(&run(&node, name, &[]));
+        assert_eq!(code, Some(1), "{name}: {text}");
+        let line = format!("no pod is on this node: the pods' spec.nodeName are {right}; is --node right?");
+        assert_eq!(text.trim(), format!("ambit-agent: {line}"), "{name}");
+    }
 }
 
 fn check_notices_drift_and_changes_nothing() {

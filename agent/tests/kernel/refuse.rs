@@ -109,7 +109,13 @@ fn wrong_arguments_end_with_one_line() {
     let first = Agent::start(&node);
     first.until("readiness", || first.ready());
     let said = failing(with(&["--zds", &zds]));
+    assert!(said.contains("is running") && said.contains("stop it first"), "{said}");
+    let neighbour = Node::new();
+    let mut another = command(&neighbour, &[]);
+    another.args(["--admin", "off", "--zds", &zds]);
+    let said = failing(another);
     assert!(said.contains("another program listens at") && said.contains(&zds), "{said}");
+    first.stop();
 
     let plain = node.directory.path().join("plain");
     fs::write(&plain, "").unwrap();
