@@ -5,11 +5,13 @@
 //! (`initial_resource_versions`; Istio's control plane and ours both answer so).
 
 pub mod backoff;
+mod complaint;
 mod session;
 
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_model::Change;
 use ambit_proto::envoy::discovery::DeltaDiscoveryRequest as Request;
@@ -27,6 +29,7 @@ use tonic_prost::ProstCodec;
 use crate::discovery::{METHOD, Response};
 use crate::{Kind, Node, Rejection};
 use backoff::Backoff;
+use complaint::Complaint;
 use session::{Session, Step};
 
 /// Longest response that is read, as Istio's node proxy reads them. Istio's control plane sends a first state whole.
@@ -100,6 +103,9 @@ pub struct Client<S> {
     origin: Uri,
     session: Session,
     backoff: Backoff,
+    complaint: Complaint,
+    /// Some stream was answered.
+    answered: bool,
     observer: Arc<dyn Observer>,
     synced: watch::Sender<bool>,
 }
@@ -126,6 +132,8 @@ where
             origin,
             session: Session::new(node, kinds),
             backoff: Backoff::default(),
+            complaint: Complaint::default(),
+            answered: false,
             observer: Arc::new(()),
             synced: watch::Sender::new(kinds.is_empty()),
         }
@@ -151,15 +159,29 @@ where
             self.observer.terminated(end.why);
             self.session.closed(end.status.as_ref());
             if end.answered {
+                self.answered = true;
                 self.backoff.lived(opened.elapsed());
             }
             let pause = self.backoff.pause(rand::random());
-            let reason = end.status.as_ref().map_or("the server ended the stream", Status::message);
+            self.complain(&end, pause);
+            sleep(pause).await;
+        }
+    }
+
+    /// Says why there is no stream, unless it was just said.
+    fn complain(&mut self, end: &End, pause: Duration) {
+        let reason = end.reason();
+        if !self.complaint.is_due(reason, Instant::now()) {
+            return;
+        }
+        let origin = &self.origin;
+        if self.answered {
             tracing::warn!(
                 why = %end.why, reason, retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX),
-                "configuration stream to {} ended; what was received stays in force", self.origin,
+                "configuration stream to {origin} ended; what was received stays in force",
             );
-            sleep(pause).await;
+        } else {
+            tracing::warn!(why = %end.why, "no configuration yet from {origin}: {reason}; it is tried again");
         }
     }
 
@@ -230,6 +252,14 @@ struct End {
 impl End {
     fn unopened(status: Status) -> Self {
         Self { why: Termination::ConnectionError, status: Some(status), answered: false }
+    }
+
+    fn reason(&self) -> &str {
+        match &self.status {
+            None => "the server ended the stream",
+            Some(status) if status.message().is_empty() => status.code().description(),
+            Some(status) => status.message(),
+        }
     }
 }
 
