@@ -4,4 +4,5 @@
 mod backoff;
 mod foreign;
 mod network;
+mod said;
 mod sync;
