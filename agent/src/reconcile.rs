@@ -341,7 +341,8 @@ impl Reconciler {
     /// Begins to serve ztunnel when every pod has been seen to once.
     fn end_first_round(&mut self) {
         let Some(limit) = self.first_round else { return };
-        let working = self.observed.values().any(|seen| seen.busy);
+        // A namespace that waits for the resources to be read again is not handed over yet either.
+        let working = self.observed.values().any(|seen| seen.busy || seen.unconfirmed);
         if working && Instant::now() < limit {
             return;
         }
