@@ -101,7 +101,7 @@ fn concerns_authorization(before: &Snapshot, change: &Change) -> bool {
         Change::Workload(workload) => {
             before.workload(&workload.uid).is_none_or(|old| !same_policies(old, workload))
         }
-        Change::Service(_) | Change::RemoveAddress(_) => false,
+        Change::Service(_) | Change::Unreadable(_) | Change::RemoveAddress(_) => false,
     }
 }
 
@@ -112,7 +112,7 @@ fn takes_an_address(before: &Snapshot, change: &Change) -> bool {
             let old = before.workload(&workload.uid);
             old.is_some_and(|old| old.addresses.iter().any(|ip| !workload.owns(*ip)))
         }
-        Change::Service(_) | Change::Policy(_) | Change::RemovePolicy(_) => false,
+        Change::Service(_) | Change::Unreadable(_) | Change::Policy(_) | Change::RemovePolicy(_) => false,
     }
 }
 

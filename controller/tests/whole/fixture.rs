@@ -226,6 +226,7 @@ impl View {
                     self.services.insert(service.key.to_string().into(), *service);
                 }
                 Change::Policy(policy) => drop(self.policies.insert(policy.key.clone(), *policy)),
+                Change::Unreadable(claim) => panic!("the controller sent what cannot be read: {claim:?}"),
                 Change::RemoveAddress(key) => {
                     self.workloads.remove(&key);
                     self.services.remove(&key);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use crate::workload::Gateway;
-use crate::{NetworkAddress, Text, Unreadable};
+use crate::{NetworkAddress, Text};
 
 /// The key of a service, `<namespace>/<hostname>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -179,9 +179,6 @@ pub struct Service {
     pub ingress_use_waypoint: bool,
     /// Who may resolve it.
     pub visibility: Visibility,
-    /// Set where this is no service, only the claim of an unreadable workload or service on its addresses. Such a one
-    /// is never among the services of a snapshot.
-    pub unreadable: Option<Box<Unreadable>>,
 }
 
 impl Service {
@@ -199,7 +196,6 @@ impl Service {
             canonical: false,
             ingress_use_waypoint: false,
             visibility: Visibility::Public,
-            unreadable: None,
         }
     }
 }

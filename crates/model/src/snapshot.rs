@@ -49,8 +49,9 @@ impl Snapshot {
         for change in changes {
             match change {
                 Change::Workload(workload) => self.set_workload(Arc::from(workload)),
-                Change::Service(service) => self.set_service(service),
+                Change::Service(service) => self.set_service(Arc::from(service)),
                 Change::Policy(policy) => self.set_policy(Arc::from(policy)),
+                Change::Unreadable(claim) => self.unreadable.insert(Arc::from(claim)),
                 Change::RemoveAddress(key) => self.remove_address(&key),
                 Change::RemovePolicy(key) => self.remove_policy(&key),
             }
@@ -133,12 +134,9 @@ impl Snapshot {
         self.policies.iter().map(|(_, policy)| policy)
     }
 
-    fn set_service(&mut self, mut service: Box<Service>) {
-        if let Some(claim) = service.unreadable.take() {
-            return self.unreadable.insert(Arc::from(claim));
-        }
+    fn set_service(&mut self, service: Arc<Service>) {
         self.unreadable.remove(&service.key.to_string());
-        self.services.insert(Arc::from(service));
+        self.services.insert(service);
     }
 
     fn set_workload(&mut self, workload: Arc<Workload>) {

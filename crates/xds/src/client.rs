@@ -53,7 +53,7 @@ pub struct Update {
     /// The kind of all its resources.
     pub kind: Kind,
     /// Removals first, then what was set. Of rejected resources only narrowed policies and the claims of unreadable
-    /// workloads and services ([`Change::unreadable`]) are among them.
+    /// workloads and services ([`Change::Unreadable`]) are among them.
     pub changes: Vec<Change>,
     /// Whether with this update the first state of the kind on this connection is complete.
     pub initial: bool,

@@ -128,7 +128,7 @@ fn an_address_of_somebody_unreadable_is_rejected_until_a_good_version_comes() {
     let single = |ip: [u8; 4]| ServiceAddress::Ip(NetworkAddress::new("".into(), ip.into()));
     let unreadable = |key: &str, address: ServiceAddress| {
         let (key, addresses) = (key.into(), vec![address]);
-        Change::unreadable(Unreadable { key, addresses, reason: "odd".into() })
+        Change::Unreadable(Box::new(Unreadable { key, addresses, reason: "odd".into() }))
     };
     let block = ServiceAddress::Block("".into(), "10.97.0.0/16".parse().unwrap());
     snapshot.apply([

@@ -43,7 +43,7 @@ fn unreadable(key: &str, third: u8, ip: u8) -> Change {
     let single = NetworkAddress::new("".into(), IpAddr::from([10, third, 0, ip]));
     let block = format!("10.2.{ip}.0/24").parse().unwrap();
     let addresses = vec![ServiceAddress::Ip(single), ServiceAddress::Block("".into(), block)];
-    Change::unreadable(Unreadable { key: key.into(), addresses, reason: "odd".into() })
+    Change::Unreadable(Unreadable { key: key.into(), addresses, reason: "odd".into() }.into())
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -99,10 +99,8 @@ proptest! {
         for change in &changes {
             match change {
                 Change::Workload(workload) => drop(claims.remove(&workload.uid)),
-                Change::Service(service) => match &service.unreadable {
-                    Some(claim) => drop(claims.insert(claim.key.clone(), (**claim).clone())),
-                    None => drop(claims.remove(&*service.key.to_string())),
-                },
+                Change::Unreadable(claim) => drop(claims.insert(claim.key.clone(), (**claim).clone())),
+                Change::Service(service) => drop(claims.remove(&*service.key.to_string())),
                 Change::RemoveAddress(key) => drop(claims.remove(key)),
                 Change::Policy(_) | Change::RemovePolicy(_) => {}
             }

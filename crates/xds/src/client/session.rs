@@ -242,7 +242,7 @@ fn read_address(
         Err(rejection) => {
             let claim = decode_claims(&bytes, texts).map(|addresses| {
                 let (key, reason) = (name.clone(), rejection.reason.clone());
-                Change::unreadable(Unreadable { key, addresses, reason })
+                Change::Unreadable(Box::new(Unreadable { key, addresses, reason }))
             });
             (claim, Some(rejection))
         }

@@ -49,7 +49,6 @@ pub(super) fn read_service(
             Ok(proto::service::Visibility::Public) => Visibility::Public,
             Ok(proto::service::Visibility::Namespace) | Err(_) => Visibility::Namespace,
         },
-        unreadable: None,
     })
 }
 

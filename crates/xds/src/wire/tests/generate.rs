@@ -165,7 +165,6 @@ pub(super) fn service() -> impl Strategy<Value = Service> {
             canonical: flags.0,
             ingress_use_waypoint: flags.1,
             visibility: if flags.2 { Visibility::Namespace } else { Visibility::Public },
-            unreadable: None,
         },
     )
 }
