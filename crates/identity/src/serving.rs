@@ -67,5 +67,5 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let accept = TlsAcceptor::from(certificate.config.clone()).accept(ReadAhead::new(io));
-    Ok(TlsStream::new(within_limit(accept).await?.into()))
+    Ok(TlsStream::library(within_limit(accept).await?.into()))
 }

@@ -1,7 +1,9 @@
 //! Mutual TLS 1.3 between workloads, over any byte stream.
 
 mod error;
+mod library;
 mod read_ahead;
+mod scratch;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use crate::{Certificate, ExpectedPeers};
 pub(crate) use error::tls_error;
 pub use error::{AcceptError, ConnectError, Fault, HandshakeError, is_tls_refusal};
 pub(crate) use read_ahead::ReadAhead;
-pub use stream::{Negotiated, TlsStream};
+pub use stream::{Negotiated, Received, TlsStream};
 
 /// How long a handshake may take, from the first byte to the last; a peer that is slower is cut off.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,7 +41,7 @@ where
     let accept = TlsAcceptor::from(certificate.server_config()).accept(ReadAhead::new(io));
     let stream = within_limit(accept).await?;
     let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
-    Ok((TlsStream::new(stream.into()), peer))
+    Ok((TlsStream::library(stream.into()), peer))
 }
 
 /// The client's side of a mesh connection. The server must prove one of `expected`; which one is returned. No server
@@ -63,7 +65,7 @@ where
     let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let stream = within_limit(TlsConnector::from(config).connect(unnamed, ReadAhead::new(io))).await?;
     let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
-    Ok((TlsStream::new(stream.into()), peer))
+    Ok((TlsStream::library(stream.into()), peer))
 }
 
 /// Bounds a handshake in time and says whose fault its failure is.

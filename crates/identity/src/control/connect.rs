@@ -83,7 +83,7 @@ async fn tls(
         .await
         .map_err(|_| ControlError::Timeout { address: address(), stage: "TLS handshake" })?
         .map_err(|error| refused(target, error))?;
-    let stream = TlsStream::new(stream.into());
+    let stream = TlsStream::library(stream.into());
     if !stream.negotiated().http2 {
         let reason = "it does not speak HTTP/2; check that the port is the controller's".to_owned();
         return Err(ControlError::Tls { address: address(), reason });

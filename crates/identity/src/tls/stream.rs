@@ -8,14 +8,25 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::ReadAhead;
-
-/// Most encrypted bytes queued for a slow peer; one write call then carries up to 16 full records.
-const SEND_LIMIT: usize = 256 * 1024;
+use super::library::Library;
 
 /// An established TLS connection. Shutting it down sends `close_notify` and then ends the stream below; the end of the
 /// peer's stream reads as the end of file, and a stream cut without `close_notify` as `UnexpectedEof`.
+///
+/// It is read and written either as a byte stream (`AsyncRead`, `AsyncWrite`) or by its own methods, which move whole
+/// records without copying them: [`poll_receive`](Self::poll_receive), [`seal`](Self::seal),
+/// [`poll_send`](Self::poll_send), [`poll_close`](Self::poll_close).
 pub struct TlsStream<IO> {
-    pub(super) inner: tokio_rustls::TlsStream<ReadAhead<IO>>,
+    pub(super) layer: Library<IO>,
+}
+
+/// What one [`TlsStream::poll_receive`] brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received {
+    /// That many bytes of plaintext were delivered; 0 when the peer sent only what TLS itself needs.
+    Bytes(usize),
+    /// The peer has ended its direction in order (`close_notify`).
+    End,
 }
 
 /// What a handshake agreed on.
@@ -30,22 +41,18 @@ pub struct Negotiated {
 }
 
 impl<IO> TlsStream<IO> {
-    pub(crate) fn new(mut inner: tokio_rustls::TlsStream<ReadAhead<IO>>) -> Self {
-        match &mut inner {
-            tokio_rustls::TlsStream::Client(stream) => stream.get_mut().1.set_buffer_limit(Some(SEND_LIMIT)),
-            tokio_rustls::TlsStream::Server(stream) => stream.get_mut().1.set_buffer_limit(Some(SEND_LIMIT)),
-        }
-        Self { inner }
+    pub(crate) fn library(stream: tokio_rustls::TlsStream<ReadAhead<IO>>) -> Self {
+        Self { layer: Library::new(stream) }
     }
 
     /// The stream below, for its addresses and socket options.
     pub fn io(&self) -> &IO {
-        self.inner.get_ref().0.io()
+        self.layer.stream.get_ref().0.io()
     }
 
     /// What the handshake agreed on.
     pub fn negotiated(&self) -> Negotiated {
-        let session = self.inner.get_ref().1;
+        let session = self.layer.stream.get_ref().1;
         let suite = session.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
         let group = session.negotiated_key_exchange_group().and_then(|group| group.name().as_str());
         Negotiated {
@@ -53,6 +60,44 @@ impl<IO> TlsStream<IO> {
             group: group.unwrap_or("unknown"),
             http2: session.alpn_protocol() == Some(b"h2"),
         }
+    }
+
+    /// Queues the concatenation of `pieces`, sealed at once into full records. The queue is as long as the caller
+    /// makes it: [`queued`](Self::queued) says how long.
+    ///
+    /// Fails when the connection is dead, or its writing end closed.
+    pub fn seal(&mut self, pieces: &[&[u8]]) -> io::Result<()> {
+        self.layer.seal(pieces)
+    }
+
+    /// Bytes that are queued and have not been taken by the stream below; about, and 0 only when there are none.
+    pub fn queued(&self) -> usize {
+        self.layer.queued()
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
+    /// Reads from the stream below once, up to 256 KiB, and hands each piece of plaintext to `deliver`, in order. The
+    /// pieces are gone after the call. An error may come after pieces that are good.
+    ///
+    /// The first receive after a connect may fail with an error that [`is_tls_refusal`](super::is_tls_refusal)
+    /// recognises.
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        deliver: &mut dyn FnMut(&[u8]),
+    ) -> Poll<io::Result<Received>> {
+        self.layer.poll_receive(cx, deliver)
+    }
+
+    /// Writes what is queued; ready when nothing is left.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.layer.poll_send(cx)
+    }
+
+    /// Ends the connection in order: what is queued, `close_notify`, then the end of the stream below.
+    pub fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.layer.poll_close(cx)
     }
 }
 
@@ -62,21 +107,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<IO> {
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, into)
+        Pin::new(&mut self.layer.stream).poll_read(cx, into)
     }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        Pin::new(&mut self.layer.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        self.layer.poll_send(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        self.layer.poll_close(cx)
     }
 
     fn poll_write_vectored(
@@ -84,11 +129,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<IO> {
         cx: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, pieces)
+        Pin::new(&mut self.layer.stream).poll_write_vectored(cx, pieces)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.layer.stream.is_write_vectored()
     }
 }
 

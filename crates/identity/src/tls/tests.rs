@@ -1,5 +1,6 @@
 //! Handshakes of every pair of providers, and what established streams do.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -92,7 +93,7 @@ async fn groups_meet_in_the_middle() {
             match (outcome, agreed) {
                 (Ok(pair), Some((group, kind))) => {
                     assert_eq!(pair.0.negotiated().group, group);
-                    assert_eq!(pair.0.inner.get_ref().1.handshake_kind(), Some(kind));
+                    assert_eq!(pair.0.layer.stream.get_ref().1.handshake_kind(), Some(kind));
                 }
                 (Err(HandshakeError::Refused(_) | HandshakeError::Protocol(_)), None) => {}
                 (outcome, agreed) => panic!("{client} to {server}: {outcome:?} instead of {agreed:?}"),
@@ -109,8 +110,8 @@ async fn nothing_is_resumed() {
         for _ in 0..3 {
             let mut pair = shake(&client, &server).await.unwrap();
             exchange(&mut pair).await;
-            assert_eq!(pair.0.inner.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(pair.1.inner.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(pair.0.layer.stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(pair.1.layer.stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
         }
     }
 }
@@ -118,7 +119,7 @@ async fn nothing_is_resumed() {
 #[tokio::test]
 async fn keys_are_updated_under_traffic() {
     fn update(stream: &mut TlsStream<DuplexStream>) {
-        match &mut stream.inner {
+        match &mut stream.layer.stream {
             tokio_rustls::TlsStream::Client(client) => client.get_mut().1.refresh_traffic_keys().unwrap(),
             tokio_rustls::TlsStream::Server(server) => server.get_mut().1.refresh_traffic_keys().unwrap(),
         }
@@ -251,6 +252,42 @@ async fn a_large_transfer_arrives_whole_both_ways() {
         }
     };
     tokio::join!(one_way(near), one_way(far));
+}
+
+/// Everything up to the peer's end, by the in-place methods.
+async fn receive_all(stream: &mut TlsStream<DuplexStream>) -> io::Result<Vec<u8>> {
+    let mut seen = Vec::new();
+    loop {
+        let before = seen.len();
+        let received =
+            poll_fn(|cx| stream.poll_receive(cx, &mut |piece| seen.extend_from_slice(piece))).await?;
+        match received {
+            Received::Bytes(count) => assert_eq!(seen.len() - before, count),
+            Received::End => return Ok(seen),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_sealed_is_received_in_order() {
+    let root = Root::new(Provider::default());
+    let (client, server) =
+        (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
+    let (mut near, mut far) = shake(&client, &server).await.unwrap();
+    let data: Vec<u8> = (0..1_000_000_u32).map(|number| ((number * 7) >> 3) as u8).collect();
+    let send = async {
+        for piece in data.chunks(100_000) {
+            let (head, tail) = piece.split_at(9);
+            near.seal(&[head, &[], tail]).unwrap();
+            assert!(near.queued() >= piece.len());
+        }
+        poll_fn(|cx| near.poll_send(cx)).await.unwrap();
+        assert_eq!(near.queued(), 0);
+        poll_fn(|cx| near.poll_close(cx)).await.unwrap();
+        assert!(near.seal(&[b"late"]).is_err() || poll_fn(|cx| near.poll_send(cx)).await.is_err());
+    };
+    let ((), seen) = tokio::join!(send, receive_all(&mut far));
+    assert!(seen.unwrap() == data, "the bytes differ");
 }
 
 #[tokio::test]
