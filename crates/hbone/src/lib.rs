@@ -7,6 +7,7 @@
 mod activity;
 pub mod authority;
 pub mod client;
+mod engine;
 pub mod headers;
 mod headroom;
 mod keepalive;
