@@ -2,6 +2,7 @@
 
 mod error;
 mod library;
+mod own;
 mod read_ahead;
 mod scratch;
 mod stream;
@@ -25,10 +26,20 @@ use crate::{Certificate, ExpectedPeers};
 pub(crate) use error::tls_error;
 pub use error::{AcceptError, ConnectError, Fault, HandshakeError, is_tls_refusal};
 pub(crate) use read_ahead::ReadAhead;
-pub use stream::{Negotiated, Received, TlsStream};
+pub use stream::{Handshake, Negotiated, Received, TlsStream};
 
 /// How long a handshake may take, from the first byte to the last; a peer that is slower is cut off.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Who makes and reads the records of a connection. Both speak the same TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Layer {
+    /// Our record layer, which works in place and in bulk.
+    Own,
+    /// rustls', the fallback.
+    #[default]
+    Library,
+}
 
 /// The server's side of a mesh connection. The client must prove an identity of our own trust domain, which is
 /// returned. No resumption: every handshake is a full one.
@@ -38,10 +49,31 @@ pub async fn accept<IO>(io: IO, certificate: &Certificate) -> Result<(TlsStream<
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let accept = TlsAcceptor::from(certificate.server_config()).accept(ReadAhead::new(io));
-    let stream = within_limit(accept).await?;
-    let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
-    Ok((TlsStream::library(stream.into()), peer))
+    accept_on(Layer::default(), io, certificate).await
+}
+
+/// [`accept`] with a record layer of choice.
+pub async fn accept_on<IO>(
+    layer: Layer,
+    mut io: IO,
+    certificate: &Certificate,
+) -> Result<(TlsStream<IO>, Identity), AcceptError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let config = certificate.server_config();
+    match layer {
+        Layer::Own => {
+            let established = within_limit(own::accept(&mut io, config)).await?;
+            finish(io, established)
+        }
+        Layer::Library => {
+            let accept = TlsAcceptor::from(config).accept(ReadAhead::new(io));
+            let stream = within_limit(accept).await?;
+            let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+            Ok((TlsStream::library(stream.into()), peer))
+        }
+    }
 }
 
 /// The client's side of a mesh connection. The server must prove one of `expected`; which one is returned. No server
@@ -59,13 +91,42 @@ pub async fn connect<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
+    connect_on(Layer::default(), io, certificate, expected).await
+}
+
+/// [`connect`] with a record layer of choice.
+pub async fn connect_on<IO>(
+    layer: Layer,
+    mut io: IO,
+    certificate: &Certificate,
+    expected: &ExpectedPeers,
+) -> Result<(TlsStream<IO>, Identity), ConnectError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let config = certificate
         .client_config(expected)
         .map_err(|error| HandshakeError::Configuration(error.to_string()))?;
     let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let stream = within_limit(TlsConnector::from(config).connect(unnamed, ReadAhead::new(io))).await?;
-    let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
-    Ok((TlsStream::library(stream.into()), peer))
+    match layer {
+        Layer::Own => {
+            let established = within_limit(own::connect(&mut io, config, unnamed)).await?;
+            finish(io, established)
+        }
+        Layer::Library => {
+            let connect = TlsConnector::from(config).connect(unnamed, ReadAhead::new(io));
+            let stream = within_limit(connect).await?;
+            let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+            Ok((TlsStream::library(stream.into()), peer))
+        }
+    }
+}
+
+fn finish<IO>(io: IO, established: own::Established) -> Result<(TlsStream<IO>, Identity), HandshakeError> {
+    let peer = peer_identity(established.peer.as_deref())?;
+    let stream =
+        TlsStream::own(io, established).map_err(|error| HandshakeError::Configuration(error.to_string()))?;
+    Ok((stream, peer))
 }
 
 /// Bounds a handshake in time and says whose fault its failure is.

@@ -1,4 +1,5 @@
-//! The TLS configurations of one certificate: the server's, and one client's per set of expected peers.
+//! The TLS configurations of one certificate: the server's, and one client's per set of expected peers. Both let the
+//! record layer of the same process have the traffic keys.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,7 +45,9 @@ impl Sessions {
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
-        let server = Arc::new(without_resumption(server));
+        let mut server = without_resumption(server);
+        server.enable_secret_extraction = true;
+        let server = Arc::new(server);
         Ok(Self { crypto, certified, bundle, server, clients: RwLock::default() })
     }
 
@@ -74,6 +77,7 @@ impl Sessions {
             .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(self.certified.clone())));
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.enable_sni = false;
+        config.enable_secret_extraction = true;
         // Identity is proven anew in every handshake.
         config.resumption = Resumption::disabled();
         Ok(config)

@@ -6,20 +6,34 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::NamedGroup;
 use rustls::crypto::CryptoProvider;
-use rustls::{HandshakeKind, NamedGroup};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 
+use super::stream::Records;
 use super::*;
 use crate::Provider;
 use crate::testing::{Root, identity};
 
 type Pair = (TlsStream<DuplexStream>, TlsStream<DuplexStream>);
 
-async fn shake(client: &Certificate, server: &Certificate) -> Result<Pair, HandshakeError> {
+/// Every pair of record layers, the client's and the server's.
+const LAYERS: [(Layer, Layer); 4] = [
+    (Layer::Own, Layer::Own),
+    (Layer::Own, Layer::Library),
+    (Layer::Library, Layer::Own),
+    (Layer::Library, Layer::Library),
+];
+
+async fn shake(
+    layers: (Layer, Layer),
+    client: &Certificate,
+    server: &Certificate,
+) -> Result<Pair, HandshakeError> {
     let (here, there) = duplex(1 << 16);
     let expected = ExpectedPeers::new([identity("other"), server.identity().clone()]);
-    let (connected, accepted) = tokio::join!(connect(here, client, &expected), accept(there, server));
+    let (connected, accepted) =
+        tokio::join!(connect_on(layers.0, here, client, &expected), accept_on(layers.1, there, server));
     let ((near, far_identity), (far, near_identity)) = (connected?, accepted?);
     assert_eq!((&near_identity, &far_identity), (client.identity(), server.identity()));
     Ok((near, far))
@@ -61,13 +75,15 @@ async fn every_pair_of_providers_agrees_on_the_best() {
     for (root, client, server) in pairs() {
         let root = Root::new(root);
         let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
-        let mut pair = shake(&client, &server).await.unwrap();
-        for stream in [&pair.0, &pair.1] {
-            let expected =
-                Negotiated { suite: "TLS13_AES_256_GCM_SHA384", group: "X25519MLKEM768", http2: true };
-            assert_eq!(stream.negotiated(), expected);
+        for layers in LAYERS {
+            let mut pair = shake(layers, &client, &server).await.unwrap();
+            for stream in [&pair.0, &pair.1] {
+                let (suite, group) = ("TLS13_AES_256_GCM_SHA384", "X25519MLKEM768");
+                let expected = Negotiated { suite, group, http2: true, handshake: Handshake::Full };
+                assert_eq!(stream.negotiated(), expected);
+            }
+            exchange(&mut pair).await;
         }
-        exchange(&mut pair).await;
     }
 }
 
@@ -78,25 +94,27 @@ async fn groups_meet_in_the_middle() {
     for (root, client, server) in pairs() {
         let root = Root::new(root);
         for (offered, accepted, agreed) in [
-            (&[X25519][..], &all[..], Some(("X25519", HandshakeKind::Full))),
+            (&[X25519][..], &all[..], Some(("X25519", Handshake::Full))),
             // The hello carries both shares, so a classical server costs no extra round trip.
-            (&all, &[X25519], Some(("X25519", HandshakeKind::Full))),
-            (&all, &[secp256r1], Some(("secp256r1", HandshakeKind::FullWithHelloRetryRequest))),
+            (&all, &[X25519], Some(("X25519", Handshake::Full))),
+            (&all, &[secp256r1], Some(("secp256r1", Handshake::Retried))),
             // A rustls server follows the client's order: Istio's default puts the hybrid last.
-            (&[X25519, X25519MLKEM768], &all, Some(("X25519", HandshakeKind::Full))),
-            (&[X25519MLKEM768], &[X25519MLKEM768], Some(("X25519MLKEM768", HandshakeKind::Full))),
+            (&[X25519, X25519MLKEM768], &all, Some(("X25519", Handshake::Full))),
+            (&[X25519MLKEM768], &[X25519MLKEM768], Some(("X25519MLKEM768", Handshake::Full))),
             (&[X25519], &[X25519MLKEM768], None),
         ] {
             let near = root.certificate_with(client, only(client, offered), "web");
             let far = root.certificate_with(server, only(server, accepted), "cart");
-            let outcome = shake(&near, &far).await;
-            match (outcome, agreed) {
-                (Ok(pair), Some((group, kind))) => {
-                    assert_eq!(pair.0.negotiated().group, group);
-                    assert_eq!(pair.0.layer.stream.get_ref().1.handshake_kind(), Some(kind));
+            for layers in LAYERS {
+                let outcome = shake(layers, &near, &far).await;
+                match (outcome, agreed) {
+                    (Ok(pair), Some((group, kind))) => {
+                        assert_eq!(pair.0.negotiated().group, group);
+                        assert_eq!(pair.0.negotiated().handshake, kind);
+                    }
+                    (Err(HandshakeError::Refused(_) | HandshakeError::Protocol(_)), None) => {}
+                    (outcome, agreed) => panic!("{client} to {server}: {outcome:?} instead of {agreed:?}"),
                 }
-                (Err(HandshakeError::Refused(_) | HandshakeError::Protocol(_)), None) => {}
-                (outcome, agreed) => panic!("{client} to {server}: {outcome:?} instead of {agreed:?}"),
             }
         }
     }
@@ -107,11 +125,11 @@ async fn nothing_is_resumed() {
     for (root, client, server) in pairs() {
         let root = Root::new(root);
         let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
-        for _ in 0..3 {
-            let mut pair = shake(&client, &server).await.unwrap();
+        for layers in LAYERS.into_iter().cycle().take(8) {
+            let mut pair = shake(layers, &client, &server).await.unwrap();
             exchange(&mut pair).await;
-            assert_eq!(pair.0.layer.stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
-            assert_eq!(pair.1.layer.stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+            assert_eq!(pair.0.negotiated().handshake, Handshake::Full);
+            assert_eq!(pair.1.negotiated().handshake, Handshake::Full);
         }
     }
 }
@@ -119,20 +137,25 @@ async fn nothing_is_resumed() {
 #[tokio::test]
 async fn keys_are_updated_under_traffic() {
     fn update(stream: &mut TlsStream<DuplexStream>) {
-        match &mut stream.layer.stream {
-            tokio_rustls::TlsStream::Client(client) => client.get_mut().1.refresh_traffic_keys().unwrap(),
-            tokio_rustls::TlsStream::Server(server) => server.get_mut().1.refresh_traffic_keys().unwrap(),
+        match &mut stream.layer {
+            Records::Own(own) => own.update_key(true).unwrap(),
+            Records::Library(library) => match &mut library.stream {
+                tokio_rustls::TlsStream::Client(client) => client.get_mut().1.refresh_traffic_keys().unwrap(),
+                tokio_rustls::TlsStream::Server(server) => server.get_mut().1.refresh_traffic_keys().unwrap(),
+            },
         }
     }
     for (root, client, server) in pairs() {
         let root = Root::new(root);
         let (client, server) = (root.certificate(client, "web"), root.certificate(server, "cart"));
-        let mut pair = shake(&client, &server).await.unwrap();
-        for _ in 0..10 {
-            update(&mut pair.0);
-            exchange(&mut pair).await;
-            update(&mut pair.1);
-            exchange(&mut pair).await;
+        for layers in LAYERS {
+            let mut pair = shake(layers, &client, &server).await.unwrap();
+            for _ in 0..10 {
+                update(&mut pair.0);
+                exchange(&mut pair).await;
+                update(&mut pair.1);
+                exchange(&mut pair).await;
+            }
         }
     }
 }
@@ -188,46 +211,75 @@ async fn a8_hello_one_byte_at_a_time() {
     let root = Root::new(Provider::default());
     let (client, server) =
         (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
-    let (here, there) = duplex(64);
     let expected = identity("cart").into();
-    let (connected, accepted) =
-        tokio::join!(connect(ByteByByte(here), &client, &expected), accept(ByteByByte(there), &server));
-    assert_eq!(connected.unwrap().1, identity("cart"));
-    assert_eq!(accepted.unwrap().1, identity("web"));
+    for layers in LAYERS {
+        let (here, there) = duplex(64);
+        let (connected, accepted) = tokio::join!(
+            connect_on(layers.0, ByteByByte(here), &client, &expected),
+            accept_on(layers.1, ByteByByte(there), &server)
+        );
+        let ((mut near, cart), (mut far, web)) = (connected.unwrap(), accepted.unwrap());
+        assert_eq!((cart, web), (identity("cart"), identity("web")));
+        let send = async {
+            near.write_all(&[7; 5000]).await.unwrap();
+            near.shutdown().await.unwrap();
+        };
+        let mut seen = Vec::new();
+        let ((), received) = tokio::join!(send, far.read_to_end(&mut seen));
+        received.unwrap();
+        assert_eq!(seen, [7; 5000]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_client_is_cut_off() {
     let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
-    let (mut here, there) = duplex(64);
-    // The beginning of a hello, and then nothing.
-    here.write_all(&[0x16, 0x03, 0x01, 0x05, 0x00, 0x01]).await.unwrap();
-    let begun = tokio::time::Instant::now();
-    let outcome = accept(there, &server).await;
-    assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
-    assert!((HANDSHAKE_TIMEOUT..HANDSHAKE_TIMEOUT + Duration::from_secs(1)).contains(&begun.elapsed()));
+    for layer in [Layer::Own, Layer::Library] {
+        let (mut here, there) = duplex(64);
+        // The beginning of a hello, and then nothing.
+        here.write_all(&[0x16, 0x03, 0x01, 0x05, 0x00, 0x01]).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let outcome = accept_on(layer, there, &server).await;
+        assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
+        assert!((HANDSHAKE_TIMEOUT..HANDSHAKE_TIMEOUT + Duration::from_secs(1)).contains(&begun.elapsed()));
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_is_given_up() {
     let client = Root::new(Provider::default()).certificate(Provider::default(), "web");
-    let (here, _there) = duplex(1 << 16);
-    let outcome = connect(here, &client, &identity("cart").into()).await;
-    assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
-    assert_eq!(outcome.unwrap_err().fault(), Fault::Peer);
+    for layer in [Layer::Own, Layer::Library] {
+        let (here, _there) = duplex(1 << 16);
+        let outcome = connect_on(layer, here, &client, &identity("cart").into()).await;
+        assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
+        assert_eq!(outcome.unwrap_err().fault(), Fault::Peer);
+    }
 }
 
 #[tokio::test]
 async fn hang_up_and_foreign_protocols() {
     let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
-    let (here, there) = duplex(64);
-    drop(here);
-    let outcome = accept(there, &server).await;
-    assert!(matches!(outcome, Err(HandshakeError::Closed)), "{outcome:?}");
-    let (mut here, there) = duplex(256);
-    here.write_all(b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n").await.unwrap();
-    let outcome = accept(there, &server).await;
-    assert!(matches!(outcome, Err(HandshakeError::Protocol(_))), "{outcome:?}");
+    for layer in [Layer::Own, Layer::Library] {
+        let (here, there) = duplex(64);
+        drop(here);
+        let outcome = accept_on(layer, there, &server).await;
+        assert!(matches!(outcome, Err(HandshakeError::Closed)), "{outcome:?}");
+        for foreign in [
+            &b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n"[..],
+            b"PRI *",
+            &[22, 3, 1, 255, 255],
+            &[24, 3, 3, 0, 1, 7],
+        ] {
+            let (mut here, there) = duplex(256);
+            here.write_all(foreign).await.unwrap();
+            let outcome = accept_on(layer, there, &server).await;
+            assert!(matches!(outcome, Err(HandshakeError::Protocol(_))), "{foreign:?}: {outcome:?}");
+            // It is told why, by an alert.
+            let mut alert = [0; 7];
+            here.read_exact(&mut alert).await.unwrap();
+            assert_eq!((alert[0], alert[5]), (21, 2), "{foreign:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -235,7 +287,6 @@ async fn a_large_transfer_arrives_whole_both_ways() {
     let root = Root::new(Provider::default());
     let (client, server) =
         (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
-    let (near, far) = shake(&client, &server).await.unwrap();
     let data: Vec<u8> = (0..3_000_000_u32).map(|number| ((number * 7) >> 3) as u8).collect();
     let one_way = |stream: TlsStream<DuplexStream>| {
         let data = data.clone();
@@ -251,7 +302,10 @@ async fn a_large_transfer_arrives_whole_both_ways() {
             assert!(seen == data, "the bytes differ");
         }
     };
-    tokio::join!(one_way(near), one_way(far));
+    for layers in LAYERS {
+        let (near, far) = shake(layers, &client, &server).await.unwrap();
+        tokio::join!(one_way(near), one_way(far));
+    }
 }
 
 /// Everything up to the peer's end, by the in-place methods.
@@ -273,21 +327,23 @@ async fn what_is_sealed_is_received_in_order() {
     let root = Root::new(Provider::default());
     let (client, server) =
         (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
-    let (mut near, mut far) = shake(&client, &server).await.unwrap();
     let data: Vec<u8> = (0..1_000_000_u32).map(|number| ((number * 7) >> 3) as u8).collect();
-    let send = async {
-        for piece in data.chunks(100_000) {
-            let (head, tail) = piece.split_at(9);
-            near.seal(&[head, &[], tail]).unwrap();
-            assert!(near.queued() >= piece.len());
-        }
-        poll_fn(|cx| near.poll_send(cx)).await.unwrap();
-        assert_eq!(near.queued(), 0);
-        poll_fn(|cx| near.poll_close(cx)).await.unwrap();
-        assert!(near.seal(&[b"late"]).is_err() || poll_fn(|cx| near.poll_send(cx)).await.is_err());
-    };
-    let ((), seen) = tokio::join!(send, receive_all(&mut far));
-    assert!(seen.unwrap() == data, "the bytes differ");
+    for layers in LAYERS {
+        let (mut near, mut far) = shake(layers, &client, &server).await.unwrap();
+        let send = async {
+            for piece in data.chunks(100_000) {
+                let (head, tail) = piece.split_at(9);
+                near.seal(&[head, &[], tail]).unwrap();
+                assert!(near.queued() >= piece.len());
+            }
+            poll_fn(|cx| near.poll_send(cx)).await.unwrap();
+            assert_eq!(near.queued(), 0);
+            poll_fn(|cx| near.poll_close(cx)).await.unwrap();
+            assert!(near.seal(&[b"late"]).is_err() || poll_fn(|cx| near.poll_send(cx)).await.is_err());
+        };
+        let ((), seen) = tokio::join!(send, receive_all(&mut far));
+        assert!(seen.unwrap() == data, "the bytes differ");
+    }
 }
 
 #[tokio::test]
@@ -295,11 +351,15 @@ async fn a_stream_cut_without_notice_is_an_error() {
     let root = Root::new(Provider::default());
     let (client, server) =
         (root.certificate(Provider::default(), "web"), root.certificate(Provider::default(), "cart"));
-    let (near, mut far) = shake(&client, &server).await.unwrap();
-    drop(near);
-    let error = far.read_u8().await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    assert!(!is_tls_refusal(&error));
+    for layers in LAYERS {
+        let (near, mut far) = shake(layers, &client, &server).await.unwrap();
+        drop(near);
+        for _ in 0..2 {
+            let error = far.read_u8().await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            assert!(!is_tls_refusal(&error));
+        }
+    }
 }
 
 #[test]
@@ -317,13 +377,15 @@ fn a_refusal_is_recognised_also_in_a_copy() {
 async fn handshakes_are_small_futures() {
     let root = Root::new(Provider::default());
     let certificate = root.certificate(Provider::default(), "web");
-    let (here, there) = duplex(64);
     let expected = identity("cart").into();
-    let sizes = [
-        std::mem::size_of_val(&connect(here, &certificate, &expected)),
-        std::mem::size_of_val(&accept(there, &certificate)),
-    ];
-    assert!(sizes.iter().all(|size| *size <= 6 * 1024), "{sizes:?}");
+    for layer in [Layer::Own, Layer::Library] {
+        let (here, there) = duplex(64);
+        let sizes = [
+            std::mem::size_of_val(&connect_on(layer, here, &certificate, &expected)),
+            std::mem::size_of_val(&accept_on(layer, there, &certificate)),
+        ];
+        assert!(sizes.iter().all(|size| *size <= 6 * 1024), "{sizes:?}");
+    }
 }
 
 proptest::proptest! {
@@ -332,12 +394,14 @@ proptest::proptest! {
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let server = Root::new(Provider::default()).certificate(Provider::default(), "cart");
-        let outcome = runtime.block_on(async {
-            let (mut here, there) = duplex(1 << 12);
-            here.write_all(&bytes).await.unwrap();
-            here.shutdown().await.unwrap();
-            accept(there, &server).await.map(drop)
-        });
-        proptest::prop_assert!(outcome.is_err());
+        for layer in [Layer::Own, Layer::Library] {
+            let outcome = runtime.block_on(async {
+                let (mut here, there) = duplex(1 << 12);
+                here.write_all(&bytes).await.unwrap();
+                here.shutdown().await.unwrap();
+                accept_on(layer, there, &server).await.map(drop)
+            });
+            proptest::prop_assert!(outcome.is_err());
+        }
     }
 }
