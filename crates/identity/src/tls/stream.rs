@@ -24,7 +24,7 @@ pub struct TlsStream<IO> {
 
 /// Who makes and reads the records.
 pub(super) enum Records<IO> {
-    Own(Own<IO>),
+    Own(Box<Own<IO>>),
     Library(Box<Library<IO>>),
 }
 
@@ -83,7 +83,7 @@ impl<IO> TlsStream<IO> {
     }
 
     pub(super) fn own(io: IO, established: Established) -> Result<Self, rustls::Error> {
-        Ok(Self { layer: Records::Own(Own::new(io, established)?) })
+        Ok(Self { layer: Records::Own(Box::new(Own::new(io, established)?)) })
     }
 
     /// The stream below, for its addresses and socket options.
