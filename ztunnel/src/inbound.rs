@@ -11,7 +11,7 @@ use ambit_model::{Identity, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget, Severity};
-use ambit_transport::{Limits, Watch, relay};
+use ambit_transport::{Watch, relay};
 use http::StatusCode;
 
 use crate::admit::admit;
@@ -197,7 +197,7 @@ async fn carry<N: Network>(
             reason = proxy.cut(pod, drain) => reason,
         }
     };
-    of_relay(relay(stream, application, &Counted(report), Limits::default(), close).await)
+    of_relay(relay(stream, application, &Counted(report), proxy.limits(), close).await)
 }
 
 fn refuse(incoming: Incoming, status: StatusCode, details: &str, failure: Failure) -> Failure {

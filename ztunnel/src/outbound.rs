@@ -10,7 +10,7 @@ use ambit_model::Workload;
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
-use ambit_transport::{Limits, Watch, relay};
+use ambit_transport::{Watch, relay};
 
 use crate::connections::{Seen, Way};
 use crate::network::{Ends, Network, Stream};
@@ -79,8 +79,7 @@ async fn carry<N: Network, S: Stream>(
             report.opened();
             let stream = open(proxy, &key, request).await?;
             let _line = proxy.connections.list(pod, seen(ends, gateway, true));
-            let ended =
-                relay(client, stream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
+            let ended = relay(client, stream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
             of_relay(ended)
         }
     }
@@ -103,7 +102,7 @@ async fn plainly<N: Network, S: Stream>(
     report.opened();
     let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
     let _line = proxy.connections.list(pod, seen(ends, address, false));
-    let ended = relay(client, upstream, &Counted(report), Limits::default(), proxy.cut(pod, drain)).await;
+    let ended = relay(client, upstream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
     of_relay(ended)
 }
 

@@ -8,7 +8,7 @@ use ambit_model::traffic::{Connection, ports};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::Reporter;
 use ambit_telemetry::report::{ConnectionReport, Failure};
-use ambit_transport::{Limits, Watch, relay};
+use ambit_transport::{Watch, relay};
 
 use crate::admit::admit;
 use crate::connections::{Seen, Way};
@@ -69,5 +69,5 @@ async fn carry<N: Network, S: Stream>(
             reason = proxy.cut(pod, drain) => reason,
         }
     };
-    of_relay(relay(client, application, &Counted(report), Limits::default(), close).await)
+    of_relay(relay(client, application, &Counted(report), proxy.limits(), close).await)
 }

@@ -10,8 +10,7 @@ use ambit_identity::certificates::FetchError;
 use ambit_identity::{Certificate, Certificates};
 use ambit_model::{Identity, Text};
 use ambit_telemetry::traffic;
-use ambit_transport::DialOptions;
-use ambit_transport::{CloseReason, Watch};
+use ambit_transport::{CloseReason, DialOptions, Limits, Watch};
 use parking_lot::Mutex;
 
 use crate::configuration::Configuration;
@@ -91,6 +90,11 @@ impl<N: Network> Proxy<N> {
     /// How this proxy dials: marked, so that the pod's own rules let it pass.
     pub fn dial_options(&self) -> DialOptions {
         dial_options(&self.settings)
+    }
+
+    /// What a relay may take of this worker.
+    pub fn limits(&self) -> Limits {
+        Limits { splice: self.settings.splice, ..Limits::default() }
     }
 
     /// How it dials an application for a client: from the client's address, where the application can answer to it.

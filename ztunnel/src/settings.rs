@@ -79,6 +79,8 @@ pub struct Settings {
     pub user_timeout: bool,
     /// Tell the client who answers, in the response's baggage (`ENABLE_RESPONSE_BAGGAGE`).
     pub response_baggage: bool,
+    /// Let the kernel move the bytes of plain connections (`AMBIT_SPLICE`).
+    pub splice: bool,
     /// Administration port on localhost, metrics port and readiness port.
     pub ports: Ports,
 }
@@ -146,6 +148,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         keepalive: keepalive(env),
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
+        splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
         ports: Ports {
             admin: env.number("AMBIT_ADMIN_PORT", ports::ADMIN, 0..=u16::MAX),
             stats: env.number("AMBIT_STATS_PORT", ports::STATS, 0..=u16::MAX),
@@ -315,6 +318,7 @@ mod tests {
             ("PROXY_MODE", "dedicated"),
             ("HTTP2_CONNECTION_WINDOW_SIZE", "100000"),
             ("AMBIT_ADMIN_PROT", "1"),
+            ("AMBIT_SPLICE", "maybe"),
         ])
         .unwrap_err()
         .to_string();
@@ -325,6 +329,7 @@ mod tests {
             "PROXY_MODE",
             "HTTP2_CONNECTION_WINDOW_SIZE",
             "AMBIT_ADMIN_PROT",
+            "AMBIT_SPLICE",
         ] {
             assert!(error.contains(name), "{name} is not named in {error}");
         }

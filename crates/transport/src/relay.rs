@@ -18,6 +18,7 @@ mod buffers;
 mod counters;
 mod direction;
 mod error;
+mod pipes;
 
 pub use abort::Abort;
 pub use counters::{ByteCounters, Counters};
@@ -37,11 +38,14 @@ pub struct Limits {
     pub largest_read: usize,
     /// Bytes that each direction may move before other connections get their turn.
     pub turn: usize,
+    /// Let the kernel move the bytes between two sockets once a direction fills reads of 64 KiB. Needs a
+    /// `largest_read` of 256 KiB.
+    pub splice: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { largest_read: 256 * 1024, turn: 512 * 1024 }
+        Self { largest_read: 256 * 1024, turn: 512 * 1024, splice: true }
     }
 }
 
@@ -134,22 +138,13 @@ struct Pair<D: Abort, U: Abort> {
     receive: OneWay,
     /// A side stopped taking bytes while what it has sent is still being read; it fails the relay after that.
     broken: Option<(Side, io::Error)>,
-    turn: usize,
     finished: bool,
 }
 
 impl<D: Abort, U: Abort> Pair<D, U> {
     fn new(downstream: D, upstream: U, limits: Limits) -> Self {
-        let way = || OneWay::new(limits.largest_read);
-        Self {
-            downstream,
-            upstream,
-            send: way(),
-            receive: way(),
-            broken: None,
-            turn: limits.turn.max(1),
-            finished: false,
-        }
+        let way = || OneWay::new(limits);
+        Self { downstream, upstream, send: way(), receive: way(), broken: None, finished: false }
     }
 
     fn moved(&self) -> Relayed {
@@ -199,11 +194,11 @@ where
         let moved = match direction {
             Direction::Send => {
                 let count = |bytes| counters.sent(bytes);
-                self.send.poll(cx, &mut self.downstream, &mut self.upstream, count, self.turn, last)
+                self.send.poll(cx, &mut self.downstream, &mut self.upstream, count, last)
             }
             Direction::Receive => {
                 let count = |bytes| counters.received(bytes);
-                self.receive.poll(cx, &mut self.upstream, &mut self.downstream, count, self.turn, last)
+                self.receive.poll(cx, &mut self.upstream, &mut self.downstream, count, last)
             }
         };
         match (moved, self.broken.take()) {

@@ -17,6 +17,11 @@ pub trait Abort {
     fn unsent(&self) -> bool {
         false
     }
+
+    /// The kernel's socket, where this stream is one and nothing else: bytes may then be moved past this process.
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
 }
 
 impl Abort for TcpStream {
@@ -36,6 +41,10 @@ impl Abort for TcpStream {
         // Ready with POLLOUT, POLLERR or POLLHUP: sent, or nobody left to send to.
         matches!(poll(&mut socket, PollTimeout::ZERO), Ok(0))
     }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
 }
 
 /// For flows over in-memory pipes, which know no reset: the peer sees the end of the stream.
@@ -50,6 +59,9 @@ impl<S: Abort + ?Sized> Abort for &mut S {
     fn unsent(&self) -> bool {
         (**self).unsent()
     }
+    fn socket(&self) -> Option<&TcpStream> {
+        (**self).socket()
+    }
 }
 
 impl<S: Abort + ?Sized> Abort for Box<S> {
@@ -58,5 +70,8 @@ impl<S: Abort + ?Sized> Abort for Box<S> {
     }
     fn unsent(&self) -> bool {
         (**self).unsent()
+    }
+    fn socket(&self) -> Option<&TcpStream> {
+        (**self).socket()
     }
 }

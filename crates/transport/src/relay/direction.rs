@@ -1,12 +1,17 @@
-//! One way of a relay: read a piece, write all of it, pass on the end.
+//! One way of a relay: take a piece, give all of it, pass on the end. A piece is read into a buffer of the worker, or,
+//! once a flow between two sockets is bulk, into a pipe of the kernel.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
+use super::Limits;
+use super::abort::Abort;
 use super::buffers::{Lease, Size};
+use super::pipes::{Filled, Pipe};
 
 /// Which of the two streams of a way failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,20 +33,27 @@ enum State {
     Done,
 }
 
+/// A piece that was taken and not yet given.
+#[derive(Debug)]
+enum Held {
+    Read(Lease),
+    Spliced(Pipe),
+}
+
 #[derive(Debug)]
 pub(super) struct OneWay {
-    /// Read and not yet written; nothing is read while it lasts, which is the back-pressure.
-    held: Option<Lease>,
+    /// Nothing more is taken while it lasts, which is the back-pressure.
+    held: Option<Held>,
     moved: u64,
-    largest: usize,
+    limits: Limits,
     size: Size,
     state: State,
     unflushed: bool,
 }
 
 impl OneWay {
-    pub(super) fn new(largest: usize) -> Self {
-        Self { held: None, moved: 0, largest, size: Size::Small, state: State::Moving, unflushed: false }
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { held: None, moved: 0, limits, size: Size::Small, state: State::Moving, unflushed: false }
     }
 
     pub(super) fn moved(&self) -> u64 {
@@ -52,7 +64,7 @@ impl OneWay {
         self.state == State::Done
     }
 
-    /// Moves what it can, at most about `turn` bytes. Ready when the end has been passed on, or, with `last`, when
+    /// Moves what it can, at most about a turn's bytes. Ready when the end has been passed on, or, with `last`, when
     /// everything before the end has been.
     pub(super) fn poll<R, W>(
         &mut self,
@@ -60,13 +72,13 @@ impl OneWay {
         reader: &mut R,
         writer: &mut W,
         count: impl Fn(u64),
-        turn: usize,
         last: bool,
     ) -> Poll<Result<(), Fault>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Abort + Unpin,
+        W: AsyncWrite + Abort + Unpin,
     {
+        let turn = self.limits.turn.max(1);
         let before = self.moved;
         while self.state == State::Moving {
             ready!(self.write(cx, writer, &count)).map_err(writer_fault)?;
@@ -74,8 +86,8 @@ impl OneWay {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            match self.read(cx, reader) {
-                Poll::Ready(read) => read.map_err(|source| Fault { at: At::Reader, source })?,
+            match self.take(cx, reader, writer) {
+                Poll::Ready(taken) => taken.map_err(|source| Fault { at: At::Reader, source })?,
                 Poll::Pending => {
                     ready!(self.flush(cx, writer)).map_err(writer_fault)?;
                     return Poll::Pending;
@@ -93,6 +105,44 @@ impl OneWay {
         Poll::Ready(Ok(()))
     }
 
+    /// The next piece. A spliced one only between sockets whose reads fill the largest buffer.
+    fn take<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &W) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Abort + Unpin,
+        W: Abort,
+    {
+        if self.limits.splice
+            && self.size == Size::Large
+            && let (Some(from), Some(_)) = (reader.socket(), writer.socket())
+        {
+            ready!(from.poll_read_ready(cx))?;
+            if let Some(pipe) = Pipe::take()
+                && self.splice(from, pipe)?
+            {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.read(cx, reader)
+    }
+
+    /// Whether there was a piece to be had by splicing.
+    fn splice(&mut self, from: &TcpStream, mut pipe: Pipe) -> io::Result<bool> {
+        match pipe.fill(from, self.limits.turn)? {
+            Filled::Bytes(bytes) => {
+                if bytes < Size::Medium.bytes() {
+                    self.size = Size::Medium;
+                }
+                self.held = Some(Held::Spliced(pipe));
+            }
+            Filled::Dry => return Ok(false),
+            Filled::Unsupported => {
+                self.limits.splice = false;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn read<R: AsyncRead + Unpin>(&mut self, cx: &mut Context<'_>, reader: &mut R) -> Poll<io::Result<()>> {
         let mut lease = Lease::take(self.size);
         let mut space = ReadBuf::new(lease.space());
@@ -101,28 +151,38 @@ impl OneWay {
         if read == 0 {
             self.state = State::Ending;
         } else {
-            self.size = lease.size().after(read, self.largest);
+            self.size = lease.size().after(read, self.limits.largest_read);
             lease.fill(read);
-            self.held = Some(lease);
+            self.held = Some(Held::Read(lease));
         }
         Poll::Ready(Ok(()))
     }
 
-    fn write<W: AsyncWrite + Unpin>(
+    fn write<W: AsyncWrite + Abort + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         writer: &mut W,
         count: &impl Fn(u64),
     ) -> Poll<io::Result<()>> {
-        while let Some(lease) = &mut self.held {
-            let written = ready!(Pin::new(&mut *writer).poll_write(cx, lease.rest()))?;
+        while let Some(held) = &mut self.held {
+            let (written, all) = match held {
+                Held::Read(lease) => {
+                    let written = ready!(Pin::new(&mut *writer).poll_write(cx, lease.rest()))?;
+                    (written, lease.advance(written))
+                }
+                Held::Spliced(pipe) => {
+                    let to = writer.socket().ok_or(io::ErrorKind::Unsupported)?;
+                    let written = ready!(pipe.drain(cx, to))?;
+                    (written, pipe.is_empty())
+                }
+            };
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.moved += written as u64;
             self.unflushed = true;
             count(written as u64);
-            if lease.advance(written) {
+            if all {
                 self.held = None;
             }
         }
