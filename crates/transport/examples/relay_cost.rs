@@ -2,7 +2,7 @@
 //! process (the relay) and of everybody, client and server being processes of their own.
 //!
 //! `cargo run --release -p ambit-transport --example relay_cost [ROUNDS] [STREAMS]`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::future::pending;
 use std::io::{Read, Write};
