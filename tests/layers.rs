@@ -24,6 +24,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("ambit-controller", 3),
     ("ambit-cli", 4),
     ("ambit-tests", 5),
+    ("ambit-benches", 5),
 ];
 
 /// Who may depend directly on what only a few may see.

@@ -1,0 +1,167 @@
+//! What does it cost a node to know many workloads, and how soon does it follow a change?
+
+use std::fmt::Write;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::settled_memory;
+use crate::machine::foreign::Foreign;
+use crate::machine::process::{Memory, Times};
+use crate::sample::{self, Lengths, Sample};
+use crate::stage::resources::{NAMESPACE, push_pod};
+use crate::stage::{Stage, mesh};
+use crate::work::churn::ask;
+use crate::work::load::Work;
+
+/// Workloads in one file of resources, as a directory that people keep has them.
+const IN_A_FILE: usize = 1_000;
+/// Times that a change is made and taken back.
+const CHANGES: usize = 3;
+/// Longest wait for all workloads to be known, and for a change.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// How long one attempt of a request may take.
+const ATTEMPT: Duration = Duration::from_secs(2);
+
+/// A node that knows many workloads.
+#[derive(Debug, Clone, Serialize)]
+pub struct Known {
+    /// The path.
+    pub path: String,
+    /// Workloads beside the two that talk.
+    pub workloads: usize,
+    /// Seconds from the first file's writing until every node knew the last one.
+    pub seconds: f64,
+    /// Processor seconds of the ztunnels for it.
+    pub processor: f64,
+    /// Memory of each ztunnel afterwards.
+    pub each: Vec<Memory>,
+    /// Memory of the controller.
+    pub controller: Memory,
+    /// Milliseconds from the saving of a policy until a new connection was refused by it, and from its removal until one
+    /// passed again.
+    pub changes: Vec<f64>,
+    /// Requests on 64 connections.
+    pub requests: Option<Sample>,
+    /// Why there is no more.
+    pub failed: Option<String>,
+}
+
+/// Adds workloads until there are so many, and measures.
+pub fn measure(
+    stage: &mut Stage,
+    program: &Path,
+    workloads: usize,
+    lengths: Lengths,
+    foreign: &Foreign,
+) -> anyhow::Result<Known> {
+    let mut known = Known {
+        path: stage.spec.name.clone(),
+        workloads,
+        seconds: 0.0,
+        processor: 0.0,
+        each: Vec::new(),
+        controller: Memory::default(),
+        changes: Vec::new(),
+        requests: None,
+        failed: None,
+    };
+    if let Err(error) = grow(stage, program, &mut known, lengths, foreign) {
+        stage.check()?;
+        known.failed = Some(format!("{error:#}"));
+    }
+    Ok(known)
+}
+
+fn grow(
+    stage: &mut Stage,
+    program: &Path,
+    known: &mut Known,
+    lengths: Lengths,
+    foreign: &Foreign,
+) -> anyhow::Result<()> {
+    let files = stage.files.clone().context("not a mesh")?;
+    let used = |stage: &Stage| -> anyhow::Result<f64> {
+        stage.proxies.iter().map(|proxy| Times::of(proxy.pid()).map(Times::both)).sum()
+    };
+    let (begun, processor) = (Instant::now(), used(stage)?);
+    for file in 0..known.workloads.div_ceil(IN_A_FILE) {
+        let numbers = file * IN_A_FILE..((file + 1) * IN_A_FILE).min(known.workloads);
+        files.write(&format!("others-{file}"), &others(numbers), false)?;
+    }
+    let last = name(known.workloads - 1);
+    for index in 0..stage.proxies.len() {
+        let node = stage.network.node(index)?.clone();
+        while !mesh::knows(&node, &last) {
+            stage.check()?;
+            if begun.elapsed() > PATIENCE {
+                bail!("node {index} does not know workload {last} after {PATIENCE:?}");
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    known.seconds = begun.elapsed().as_secs_f64();
+    known.processor = used(stage)? - processor;
+    settled_memory(&stage.proxies)?;
+    known.each = stage.proxies.iter().map(|proxy| Memory::of(proxy.pid())).collect::<anyhow::Result<_>>()?;
+    let controller = stage.control.first().context("there is no controller")?;
+    known.controller = Memory::of(controller.pid())?;
+    for _ in 0..CHANGES {
+        files.write("refuse", &refusal(), false)?;
+        known.changes.push(until(stage, false)?);
+        files.remove("refuse")?;
+        known.changes.push(until(stage, true)?);
+    }
+    let work = Work::Requests { connections: 64, rate: None };
+    let case = format!("workloads-{}", known.workloads);
+    known.requests = Some(sample::take(stage, program, (&case, 0), work, lengths, foreign)?);
+    Ok(())
+}
+
+/// Milliseconds until a new connection passes, or does not.
+fn until(stage: &mut Stage, passes: bool) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    loop {
+        let (to, attempted) = (stage.to, Instant::now());
+        let asked = stage.client.netns.run(|| -> anyhow::Result<()> {
+            let stream = TcpStream::connect_timeout(&to, ATTEMPT)?;
+            stream.set_read_timeout(Some(ATTEMPT))?;
+            ask(&stream, 1, &mut Vec::new())
+        })?;
+        if asked.is_ok() == passes {
+            return Ok((attempted - begun).as_secs_f64() * 1e3);
+        }
+        if begun.elapsed() > PATIENCE {
+            stage.check()?;
+            bail!("a change was not in force within {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn refusal() -> String {
+    format!(
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: refuse, namespace: {NAMESPACE}}}\n\
+         spec:\n  selector: {{matchLabels: {{app: server}}}}\n  action: DENY\n  \
+         rules: [{{from: [{{source: {{principals: [\"cluster.local/ns/{NAMESPACE}/sa/client\"]}}}}]}}]\n"
+    )
+}
+
+fn name(number: usize) -> String {
+    format!("other-{number}")
+}
+
+/// Workloads of other nodes.
+fn others(numbers: std::ops::Range<usize>) -> String {
+    let mut text = String::new();
+    for number in numbers {
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 128, 0, 1)) + number as u32);
+        let node = format!("far-{}", number / 250);
+        push_pod(&mut text, &name(number), &node, &address.to_string(), None);
+        let _ = writeln!(text);
+    }
+    text
+}
