@@ -93,7 +93,7 @@ async fn handshake<N: Network, S: Stream>(
             return Err(unprepared(waited));
         }
     };
-    let (stream, identity) = tls::accept(stream, &certificate)
+    let (stream, identity) = tls::accept_with(proxy.settings.tls, stream, &certificate)
         .await
         .map_err(|error| Failure::new(ResponseFlag::TlsFailure, error).with_severity(Severity::Warning))?;
     let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());

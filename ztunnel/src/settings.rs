@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ambit_app::settings::{Environment, Problem, SettingsError};
 use ambit_app::{runtime, worker_threads};
-use ambit_identity::RootCa;
+use ambit_identity::{RootCa, tls};
 use ambit_model::traffic::ports;
 use serde_json::{Map, Value};
 
@@ -81,6 +81,8 @@ pub struct Settings {
     pub response_baggage: bool,
     /// Let the kernel move the bytes of plain connections (`AMBIT_SPLICE`).
     pub splice: bool,
+    /// The mesh's TLS (`AMBIT_TLS_RECORDS`).
+    pub tls: tls::Options,
     /// Administration port on localhost, metrics port and readiness port.
     pub ports: Ports,
 }
@@ -149,6 +151,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
+        tls: tls_options(env),
         ports: Ports {
             admin: env.number("AMBIT_ADMIN_PORT", ports::ADMIN, 0..=u16::MAX),
             stats: env.number("AMBIT_STATS_PORT", ports::STATS, 0..=u16::MAX),
@@ -157,6 +160,12 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
     };
     environment.finish()?;
     Ok(settings)
+}
+
+fn tls_options(env: &mut Environment) -> tls::Options {
+    let usual = tls::Options::default();
+    let layers = [("own", tls::Layer::Own), ("library", tls::Layer::Library)];
+    tls::Options { records: env.choice("AMBIT_TLS_RECORDS", usual.records, &layers) }
 }
 
 fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
@@ -308,6 +317,16 @@ mod tests {
         assert_eq!(settings.metadata["LABELS"]["app"], "ztunnel");
         let error = read(&[("NODE_NAME", "n1"), ("ISTIO_METAJSON_LABELS", "{")]).unwrap_err();
         assert!(error.to_string().contains("ISTIO_METAJSON_LABELS"), "{error}");
+    }
+
+    #[test]
+    fn the_fast_tls_can_be_switched_off() {
+        let of = |value: &str| read(&[("NODE_NAME", "n1"), ("AMBIT_TLS_RECORDS", value)]);
+        assert_eq!(read(&[("NODE_NAME", "n1")]).unwrap().tls.records, tls::Layer::Own);
+        assert_eq!(of("own").unwrap().tls.records, tls::Layer::Own);
+        assert_eq!(of("library").unwrap().tls.records, tls::Layer::Library);
+        let error = of("rustls").unwrap_err().to_string();
+        assert!(error.contains("AMBIT_TLS_RECORDS") && error.contains("own, library"), "{error}");
     }
 
     #[test]

@@ -53,8 +53,9 @@ impl<N: Network> Connector for PodDialer<N> {
         let stream =
             self.network.dial(&pod, &options, key.destination()).await.map_err(ConnectError::dial)?;
         let expected = ExpectedPeers::with_names([], key.expected().iter());
-        let (stream, _peer) =
-            tls::connect(stream, &certificate, &expected).await.map_err(ConnectError::tls)?;
+        let (stream, _peer) = tls::connect_with(self.settings.tls, stream, &certificate, &expected)
+            .await
+            .map_err(ConnectError::tls)?;
         Ok(stream)
     }
 }

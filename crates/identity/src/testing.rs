@@ -65,6 +65,16 @@ impl Root {
         self.certificate_with(provider, provider.crypto(), account)
     }
 
+    /// The same, with another root to trust than the one that issued it.
+    pub(crate) fn certificate_trusting(
+        &self,
+        provider: Provider,
+        trusted: &Root,
+        account: &str,
+    ) -> Certificate {
+        self.issue(provider, provider.crypto(), trusted, account)
+    }
+
     /// The same, with other suites or groups.
     pub(crate) fn certificate_with(
         &self,
@@ -72,11 +82,21 @@ impl Root {
         crypto: Arc<CryptoProvider>,
         account: &str,
     ) -> Certificate {
+        self.issue(provider, crypto, self, account)
+    }
+
+    fn issue(
+        &self,
+        provider: Provider,
+        crypto: Arc<CryptoProvider>,
+        trusted: &Root,
+        account: &str,
+    ) -> Certificate {
         let key = KeyPair::generate(provider).unwrap();
         let leaf = self.leaf(&key, |params| {
             params.subject_alt_names = vec![uri(&identity(account).to_string())];
         });
-        let chain = [pem::certificate(&leaf), pem::certificate(&self.der)];
+        let chain = [pem::certificate(&leaf), pem::certificate(&trusted.der)];
         Certificate::with_crypto(crypto, &chain, &key, &identity(account), SystemTime::now()).unwrap()
     }
 }

@@ -1,5 +1,7 @@
 //! Mutual TLS 1.3 between workloads, over any byte stream.
 
+#[cfg(test)]
+mod differential;
 mod error;
 mod library;
 mod own;
@@ -35,10 +37,17 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Layer {
     /// Our record layer, which works in place and in bulk.
+    #[default]
     Own,
     /// rustls', the fallback.
-    #[default]
     Library,
+}
+
+/// What is a matter of choice in a mesh connection. The default is the fastest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Options {
+    /// The record layer.
+    pub records: Layer,
 }
 
 /// The server's side of a mesh connection. The client must prove an identity of our own trust domain, which is
@@ -49,12 +58,12 @@ pub async fn accept<IO>(io: IO, certificate: &Certificate) -> Result<(TlsStream<
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    accept_on(Layer::default(), io, certificate).await
+    accept_with(Options::default(), io, certificate).await
 }
 
-/// [`accept`] with a record layer of choice.
-pub async fn accept_on<IO>(
-    layer: Layer,
+/// [`accept`] with other options than the default ones.
+pub async fn accept_with<IO>(
+    options: Options,
     mut io: IO,
     certificate: &Certificate,
 ) -> Result<(TlsStream<IO>, Identity), AcceptError>
@@ -62,7 +71,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let config = certificate.server_config();
-    match layer {
+    match options.records {
         Layer::Own => {
             let established = within_limit(own::accept(&mut io, config)).await?;
             finish(io, established)
@@ -91,12 +100,12 @@ pub async fn connect<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    connect_on(Layer::default(), io, certificate, expected).await
+    connect_with(Options::default(), io, certificate, expected).await
 }
 
-/// [`connect`] with a record layer of choice.
-pub async fn connect_on<IO>(
-    layer: Layer,
+/// [`connect`] with other options than the default ones.
+pub async fn connect_with<IO>(
+    options: Options,
     mut io: IO,
     certificate: &Certificate,
     expected: &ExpectedPeers,
@@ -108,7 +117,7 @@ where
         .client_config(expected)
         .map_err(|error| HandshakeError::Configuration(error.to_string()))?;
     let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    match layer {
+    match options.records {
         Layer::Own => {
             let established = within_limit(own::connect(&mut io, config, unnamed)).await?;
             finish(io, established)

@@ -15,25 +15,31 @@ use super::*;
 use crate::Provider;
 use crate::testing::{Root, identity};
 
-type Pair = (TlsStream<DuplexStream>, TlsStream<DuplexStream>);
+pub(super) type Pair = (TlsStream<DuplexStream>, TlsStream<DuplexStream>);
 
 /// Every pair of record layers, the client's and the server's.
-const LAYERS: [(Layer, Layer); 4] = [
+pub(super) const LAYERS: [(Layer, Layer); 4] = [
     (Layer::Own, Layer::Own),
     (Layer::Own, Layer::Library),
     (Layer::Library, Layer::Own),
     (Layer::Library, Layer::Library),
 ];
 
-async fn shake(
+pub(super) fn with(records: Layer) -> Options {
+    Options { records }
+}
+
+pub(super) async fn shake(
     layers: (Layer, Layer),
     client: &Certificate,
     server: &Certificate,
 ) -> Result<Pair, HandshakeError> {
     let (here, there) = duplex(1 << 16);
     let expected = ExpectedPeers::new([identity("other"), server.identity().clone()]);
-    let (connected, accepted) =
-        tokio::join!(connect_on(layers.0, here, client, &expected), accept_on(layers.1, there, server));
+    let (connected, accepted) = tokio::join!(
+        connect_with(with(layers.0), here, client, &expected),
+        accept_with(with(layers.1), there, server)
+    );
     let ((near, far_identity), (far, near_identity)) = (connected?, accepted?);
     assert_eq!((&near_identity, &far_identity), (client.identity(), server.identity()));
     Ok((near, far))
@@ -53,7 +59,7 @@ async fn send_marker(from: &mut TlsStream<DuplexStream>, to: &mut TlsStream<Dupl
 }
 
 /// Every pair of client and server, under roots made by each provider.
-fn pairs() -> impl Iterator<Item = (Provider, Provider, Provider)> {
+pub(super) fn pairs() -> impl Iterator<Item = (Provider, Provider, Provider)> {
     let all = Provider::COMPILED;
     all.iter().flat_map(move |root| {
         all.iter().flat_map(move |client| all.iter().map(move |server| (*root, *client, *server)))
@@ -215,8 +221,8 @@ async fn a8_hello_one_byte_at_a_time() {
     for layers in LAYERS {
         let (here, there) = duplex(64);
         let (connected, accepted) = tokio::join!(
-            connect_on(layers.0, ByteByByte(here), &client, &expected),
-            accept_on(layers.1, ByteByByte(there), &server)
+            connect_with(with(layers.0), ByteByByte(here), &client, &expected),
+            accept_with(with(layers.1), ByteByByte(there), &server)
         );
         let ((mut near, cart), (mut far, web)) = (connected.unwrap(), accepted.unwrap());
         assert_eq!((cart, web), (identity("cart"), identity("web")));
@@ -239,7 +245,7 @@ async fn a_silent_client_is_cut_off() {
         // The beginning of a hello, and then nothing.
         here.write_all(&[0x16, 0x03, 0x01, 0x05, 0x00, 0x01]).await.unwrap();
         let begun = tokio::time::Instant::now();
-        let outcome = accept_on(layer, there, &server).await;
+        let outcome = accept_with(with(layer), there, &server).await;
         assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
         assert!((HANDSHAKE_TIMEOUT..HANDSHAKE_TIMEOUT + Duration::from_secs(1)).contains(&begun.elapsed()));
     }
@@ -250,7 +256,7 @@ async fn a_silent_server_is_given_up() {
     let client = Root::new(Provider::default()).certificate(Provider::default(), "web");
     for layer in [Layer::Own, Layer::Library] {
         let (here, _there) = duplex(1 << 16);
-        let outcome = connect_on(layer, here, &client, &identity("cart").into()).await;
+        let outcome = connect_with(with(layer), here, &client, &identity("cart").into()).await;
         assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
         assert_eq!(outcome.unwrap_err().fault(), Fault::Peer);
     }
@@ -262,7 +268,7 @@ async fn hang_up_and_foreign_protocols() {
     for layer in [Layer::Own, Layer::Library] {
         let (here, there) = duplex(64);
         drop(here);
-        let outcome = accept_on(layer, there, &server).await;
+        let outcome = accept_with(with(layer), there, &server).await;
         assert!(matches!(outcome, Err(HandshakeError::Closed)), "{outcome:?}");
         for foreign in [
             &b"GET / HTTP/1.1\r\nhost: cart\r\n\r\n"[..],
@@ -272,7 +278,7 @@ async fn hang_up_and_foreign_protocols() {
         ] {
             let (mut here, there) = duplex(256);
             here.write_all(foreign).await.unwrap();
-            let outcome = accept_on(layer, there, &server).await;
+            let outcome = accept_with(with(layer), there, &server).await;
             assert!(matches!(outcome, Err(HandshakeError::Protocol(_))), "{foreign:?}: {outcome:?}");
             // It is told why, by an alert.
             let mut alert = [0; 7];
@@ -309,7 +315,7 @@ async fn a_large_transfer_arrives_whole_both_ways() {
 }
 
 /// Everything up to the peer's end, by the in-place methods.
-async fn receive_all(stream: &mut TlsStream<DuplexStream>) -> io::Result<Vec<u8>> {
+pub(super) async fn receive_all(stream: &mut TlsStream<DuplexStream>) -> io::Result<Vec<u8>> {
     let mut seen = Vec::new();
     loop {
         let before = seen.len();
@@ -381,8 +387,8 @@ async fn handshakes_are_small_futures() {
     for layer in [Layer::Own, Layer::Library] {
         let (here, there) = duplex(64);
         let sizes = [
-            std::mem::size_of_val(&connect_on(layer, here, &certificate, &expected)),
-            std::mem::size_of_val(&accept_on(layer, there, &certificate)),
+            std::mem::size_of_val(&connect_with(with(layer), here, &certificate, &expected)),
+            std::mem::size_of_val(&accept_with(with(layer), there, &certificate)),
         ];
         assert!(sizes.iter().all(|size| *size <= 6 * 1024), "{sizes:?}");
     }
@@ -399,7 +405,7 @@ proptest::proptest! {
                 let (mut here, there) = duplex(1 << 12);
                 here.write_all(&bytes).await.unwrap();
                 here.shutdown().await.unwrap();
-                accept_on(layer, there, &server).await.map(drop)
+                accept_with(with(layer), there, &server).await.map(drop)
             });
             proptest::prop_assert!(outcome.is_err());
         }
