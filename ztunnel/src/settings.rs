@@ -81,7 +81,7 @@ pub struct Settings {
     pub response_baggage: bool,
     /// Let the kernel move the bytes of plain connections (`AMBIT_SPLICE`).
     pub splice: bool,
-    /// The mesh's TLS (`AMBIT_TLS_RECORDS`).
+    /// The mesh's TLS (`AMBIT_TLS_RECORDS`, `AMBIT_TLS_RESUMPTION`).
     pub tls: tls::Options,
     /// Administration port on localhost, metrics port and readiness port.
     pub ports: Ports,
@@ -165,7 +165,10 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
 fn tls_options(env: &mut Environment) -> tls::Options {
     let usual = tls::Options::default();
     let layers = [("own", tls::Layer::Own), ("library", tls::Layer::Library)];
-    tls::Options { records: env.choice("AMBIT_TLS_RECORDS", usual.records, &layers) }
+    tls::Options {
+        records: env.choice("AMBIT_TLS_RECORDS", usual.records, &layers),
+        resumption: env.choice("AMBIT_TLS_RESUMPTION", usual.resumption, &[("on", true), ("off", false)]),
+    }
 }
 
 fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
@@ -325,6 +328,9 @@ mod tests {
         assert_eq!(read(&[("NODE_NAME", "n1")]).unwrap().tls.records, tls::Layer::Own);
         assert_eq!(of("own").unwrap().tls.records, tls::Layer::Own);
         assert_eq!(of("library").unwrap().tls.records, tls::Layer::Library);
+        assert!(of("own").unwrap().tls.resumption);
+        let off = read(&[("NODE_NAME", "n1"), ("AMBIT_TLS_RESUMPTION", "off")]).unwrap();
+        assert!(!off.tls.resumption);
         let error = of("rustls").unwrap_err().to_string();
         assert!(error.contains("AMBIT_TLS_RECORDS") && error.contains("own, library"), "{error}");
     }

@@ -53,7 +53,8 @@ impl<N: Network> Connector for PodDialer<N> {
         let stream =
             self.network.dial(&pod, &options, key.destination()).await.map_err(ConnectError::dial)?;
         let expected = ExpectedPeers::with_names([], key.expected().iter());
-        let (stream, _peer) = tls::connect_with(self.settings.tls, stream, &certificate, &expected)
+        let address = key.destination().ip();
+        let (stream, _peer) = tls::connect_with(self.settings.tls, address, stream, &certificate, &expected)
             .await
             .map_err(ConnectError::tls)?;
         Ok(stream)

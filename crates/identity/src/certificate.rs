@@ -2,6 +2,7 @@
 
 pub(crate) mod description;
 pub(crate) mod session;
+mod tickets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,13 +10,12 @@ use std::time::SystemTime;
 
 use ambit_model::Identity;
 use rustls::crypto::CryptoProvider;
-use rustls::{ClientConfig, ServerConfig};
 use rustls_pki_types::CertificateDer;
 
 use crate::public_key::PublicKey;
 use crate::san::{SanRefusal, identity_in, parse};
 use crate::verify::TrustBundle;
-use crate::{ExpectedPeers, KeyPair, pem};
+use crate::{KeyPair, pem};
 
 pub use description::Description;
 use session::Sessions;
@@ -160,12 +160,8 @@ impl Certificate {
         self.roots.iter().filter_map(Description::of).collect()
     }
 
-    pub(crate) fn server_config(&self) -> Arc<ServerConfig> {
-        self.sessions.server()
-    }
-
-    pub(crate) fn client_config(&self, expected: &ExpectedPeers) -> Result<Arc<ClientConfig>, rustls::Error> {
-        self.sessions.client(expected)
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 }
 

@@ -6,6 +6,8 @@ mod error;
 mod library;
 mod own;
 mod read_ahead;
+#[cfg(test)]
+mod resumption;
 mod scratch;
 mod stream;
 #[cfg(test)]
@@ -17,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ambit_model::Identity;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -28,6 +30,7 @@ use crate::{Certificate, ExpectedPeers};
 pub(crate) use error::tls_error;
 pub use error::{AcceptError, ConnectError, Fault, HandshakeError, is_tls_refusal};
 pub(crate) use read_ahead::ReadAhead;
+use stream::negotiated;
 pub use stream::{Handshake, Negotiated, Received, TlsStream};
 
 /// How long a handshake may take, from the first byte to the last; a peer that is slower is cut off.
@@ -44,14 +47,24 @@ pub enum Layer {
 }
 
 /// What is a matter of choice in a mesh connection. The default is the fastest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Options {
     /// The record layer.
     pub records: Layer,
+    /// Whether two ends that have met before may spare the certificates: the key of the earlier connection, mixed with
+    /// a new key exchange, vouches for both. Only as long as neither's certificate and trust bundle were replaced, and
+    /// only while the other's certificate would still be accepted; never with data in the first flight.
+    pub resumption: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { records: Layer::default(), resumption: true }
+    }
 }
 
 /// The server's side of a mesh connection. The client must prove an identity of our own trust domain, which is
-/// returned. No resumption: every handshake is a full one.
+/// returned.
 ///
 /// Takes at most [`HANDSHAKE_TIMEOUT`]; needs a tokio runtime with time.
 pub async fn accept<IO>(io: IO, certificate: &Certificate) -> Result<(TlsStream<IO>, Identity), AcceptError>
@@ -70,16 +83,20 @@ pub async fn accept_with<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = certificate.server_config();
+    let sessions = certificate.sessions();
+    let config = sessions.server(options.resumption);
+    let again = |chain: &[CertificateDer<'_>]| sessions.verify_client(chain, UnixTime::now());
     match options.records {
         Layer::Own => {
             let established = within_limit(own::accept(&mut io, config)).await?;
-            finish(io, established)
+            let peer = peer_identity(established.peer.as_deref(), established.handshake(), &again)?;
+            Ok((own_stream(io, established)?, peer))
         }
         Layer::Library => {
             let accept = TlsAcceptor::from(config).accept(ReadAhead::new(io));
             let stream = within_limit(accept).await?;
-            let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+            let session = stream.get_ref().1;
+            let peer = peer_identity(session.peer_certificates(), negotiated(session).handshake, &again)?;
             Ok((TlsStream::library(stream.into()), peer))
         }
     }
@@ -100,12 +117,15 @@ pub async fn connect<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    connect_with(Options::default(), io, certificate, expected).await
+    let anywhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    connect_with(Options::default(), anywhere, io, certificate, expected).await
 }
 
-/// [`connect`] with other options than the default ones.
+/// [`connect`] with other options than the default ones. `address` is whom we dial: a connection is resumed only where
+/// an earlier one went. It is never sent.
 pub async fn connect_with<IO>(
     options: Options,
+    address: IpAddr,
     mut io: IO,
     certificate: &Certificate,
     expected: &ExpectedPeers,
@@ -113,29 +133,30 @@ pub async fn connect_with<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let config = certificate
-        .client_config(expected)
+    let sessions = certificate.sessions();
+    let config = sessions
+        .client(expected, options.resumption)
         .map_err(|error| HandshakeError::Configuration(error.to_string()))?;
-    let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let name = ServerName::from(address);
+    let again = |chain: &[CertificateDer<'_>]| sessions.verify_server(expected, chain, UnixTime::now());
     match options.records {
         Layer::Own => {
-            let established = within_limit(own::connect(&mut io, config, unnamed)).await?;
-            finish(io, established)
+            let established = within_limit(own::connect(&mut io, config, name)).await?;
+            let peer = peer_identity(established.peer.as_deref(), established.handshake(), &again)?;
+            Ok((own_stream(io, established)?, peer))
         }
         Layer::Library => {
-            let connect = TlsConnector::from(config).connect(unnamed, ReadAhead::new(io));
+            let connect = TlsConnector::from(config).connect(name, ReadAhead::new(io));
             let stream = within_limit(connect).await?;
-            let peer = peer_identity(stream.get_ref().1.peer_certificates())?;
+            let session = stream.get_ref().1;
+            let peer = peer_identity(session.peer_certificates(), negotiated(session).handshake, &again)?;
             Ok((TlsStream::library(stream.into()), peer))
         }
     }
 }
 
-fn finish<IO>(io: IO, established: own::Established) -> Result<(TlsStream<IO>, Identity), HandshakeError> {
-    let peer = peer_identity(established.peer.as_deref())?;
-    let stream =
-        TlsStream::own(io, established).map_err(|error| HandshakeError::Configuration(error.to_string()))?;
-    Ok((stream, peer))
+fn own_stream<IO>(io: IO, established: own::Established) -> Result<TlsStream<IO>, HandshakeError> {
+    TlsStream::own(io, established).map_err(|error| HandshakeError::Configuration(error.to_string()))
 }
 
 /// Bounds a handshake in time and says whose fault its failure is.
@@ -149,7 +170,17 @@ pub(crate) async fn within_limit<T>(
     }
 }
 
-fn peer_identity(certificates: Option<&[CertificateDer<'_>]>) -> Result<Identity, HandshakeError> {
-    let leaf = certificates.and_then(<[_]>::first).ok_or(HandshakeError::NoCertificate)?;
+/// Whom the peer's chain proves. rustls has verified the chain of a full handshake; that of a resumed one is from the
+/// past, and `again` judges it anew, for time passes.
+fn peer_identity(
+    chain: Option<&[CertificateDer<'_>]>,
+    handshake: Handshake,
+    again: &dyn Fn(&[CertificateDer<'_>]) -> Result<(), rustls::Error>,
+) -> Result<Identity, HandshakeError> {
+    let chain = chain.unwrap_or_default();
+    let leaf = chain.first().ok_or(HandshakeError::NoCertificate)?;
+    if handshake == Handshake::Resumed {
+        again(chain).map_err(HandshakeError::from_tls)?;
+    }
     identity_of(leaf).map_err(|refusal| HandshakeError::Peer(refusal.into()))
 }

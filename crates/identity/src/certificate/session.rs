@@ -2,18 +2,22 @@
 //! record layer of the same process have the traffic keys.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use ambit_model::Text;
 use parking_lot::RwLock;
-use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{Resumption, Tls12Resumption};
 use rustls::crypto::CryptoProvider;
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier as _;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, Error, ServerConfig};
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
+use super::tickets::{Issued, Kept, KeptFor};
 use crate::verify::{ClientIdentity, ServerIdentity, TrustBundle};
 use crate::{ExpectedPeers, KeyPair};
 
@@ -27,8 +31,11 @@ pub(crate) struct Sessions {
     crypto: Arc<CryptoProvider>,
     certified: Arc<CertifiedKey>,
     bundle: Arc<TrustBundle>,
+    verifier: Arc<ClientIdentity>,
     server: Arc<ServerConfig>,
-    clients: RwLock<HashMap<ExpectedPeers, Arc<ClientConfig>>>,
+    resuming_server: Arc<ServerConfig>,
+    clients: RwLock<HashMap<(ExpectedPeers, bool), Arc<ClientConfig>>>,
+    kept: Arc<Kept>,
 }
 
 impl Sessions {
@@ -43,33 +50,72 @@ impl Sessions {
         let verifier = Arc::new(ClientIdentity { bundle: bundle.clone(), trust_domain });
         let server = ServerConfig::builder_with_provider(crypto.clone())
             .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(verifier)
+            .with_client_cert_verifier(verifier.clone())
             .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
         let mut server = without_resumption(server);
         server.enable_secret_extraction = true;
-        let server = Arc::new(server);
-        Ok(Self { crypto, certified, bundle, server, clients: RwLock::default() })
+        let mut resuming = server.clone();
+        resuming.send_tls13_tickets = 1;
+        resuming.session_storage = Arc::new(Issued::default());
+        Ok(Self {
+            crypto,
+            certified,
+            bundle,
+            verifier,
+            server: Arc::new(server),
+            resuming_server: Arc::new(resuming),
+            clients: RwLock::default(),
+            kept: Arc::default(),
+        })
     }
 
-    pub(crate) fn server(&self) -> Arc<ServerConfig> {
-        self.server.clone()
+    pub(crate) fn server(&self, resumption: bool) -> Arc<ServerConfig> {
+        if resumption { self.resuming_server.clone() } else { self.server.clone() }
     }
 
-    pub(crate) fn client(&self, expected: &ExpectedPeers) -> Result<Arc<ClientConfig>, Error> {
-        if let Some(config) = self.clients.read().get(expected) {
+    /// Judges a client by the chain of an earlier connection, as a full handshake would judge it now.
+    pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
+        let (leaf, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        self.verifier.verify_client_cert(leaf, rest, now).map(drop)
+    }
+
+    /// The same for a server.
+    pub(crate) fn verify_server(
+        &self,
+        expected: &ExpectedPeers,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Error> {
+        let (leaf, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
+        let verifier = self.server_verifier(expected);
+        let unnamed = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        verifier.verify_server_cert(leaf, rest, &unnamed, &[], now).map(drop)
+    }
+
+    fn server_verifier(&self, expected: &ExpectedPeers) -> ServerIdentity {
+        ServerIdentity { bundle: self.bundle.clone(), expected: expected.clone() }
+    }
+
+    pub(crate) fn client(
+        &self,
+        expected: &ExpectedPeers,
+        resumption: bool,
+    ) -> Result<Arc<ClientConfig>, Error> {
+        let key = (expected.clone(), resumption);
+        if let Some(config) = self.clients.read().get(&key) {
             return Ok(config.clone());
         }
-        let config = Arc::new(self.build_client(expected)?);
+        let config = Arc::new(self.build_client(expected, resumption)?);
         let mut clients = self.clients.write();
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
-        clients.insert(expected.clone(), config.clone());
+        clients.insert(key, config.clone());
         Ok(config)
     }
 
-    fn build_client(&self, expected: &ExpectedPeers) -> Result<ClientConfig, Error> {
-        let verifier = Arc::new(ServerIdentity { bundle: self.bundle.clone(), expected: expected.clone() });
+    fn build_client(&self, expected: &ExpectedPeers, resumption: bool) -> Result<ClientConfig, Error> {
+        let verifier = Arc::new(self.server_verifier(expected));
         let mut config = ClientConfig::builder_with_provider(self.crypto.clone())
             .with_protocol_versions(&[&TLS13])?
             .dangerous()
@@ -78,8 +124,12 @@ impl Sessions {
         config.alpn_protocols = vec![ALPN_H2.to_vec()];
         config.enable_sni = false;
         config.enable_secret_extraction = true;
-        // Identity is proven anew in every handshake.
-        config.resumption = Resumption::disabled();
+        config.resumption = if resumption {
+            let store = KeptFor { kept: self.kept.clone(), expected: expected.clone() };
+            Resumption::store(Arc::new(store)).tls12_resumption(Tls12Resumption::Disabled)
+        } else {
+            Resumption::disabled()
+        };
         Ok(config)
     }
 }

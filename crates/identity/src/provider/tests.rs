@@ -51,7 +51,7 @@ fn hello(config: Arc<ClientConfig>) -> Seen {
 fn every_hello_carries_our_lists_in_our_order_and_no_name() {
     for provider in Provider::COMPILED {
         let certificate = Root::new(*provider).certificate(*provider, "web");
-        let config = certificate.client_config(&ExpectedPeers::from(identity("cart"))).unwrap();
+        let config = certificate.sessions().client(&ExpectedPeers::from(identity("cart")), false).unwrap();
         let seen = hello(config);
         assert_eq!(seen.suites, SUITES, "{provider}");
         assert_eq!(seen.groups, GROUPS, "{provider}");

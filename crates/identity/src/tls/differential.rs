@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::stream::Records;
-use super::tests::{LAYERS, pairs, receive_all, shake, with};
+use super::tests::{ANYWHERE, LAYERS, pairs, receive_all, shake, with};
 use super::*;
 use crate::Provider;
 use crate::testing::{Root, identity};
@@ -122,7 +122,7 @@ async fn a_refused_client_learns_it_at_its_first_read() {
             let (here, there) = duplex(1 << 16);
             let expected = identity("cart").into();
             let (connected, accepted) = tokio::join!(
-                connect_with(with(layers.0), here, &client, &expected),
+                connect_with(with(layers.0), ANYWHERE, here, &client, &expected),
                 accept_with(with(layers.1), there, &server)
             );
             let refusal = accepted.unwrap_err();
@@ -145,7 +145,7 @@ async fn a_refused_server_is_told() {
         let (here, there) = duplex(1 << 16);
         let expected = identity("cart").into();
         let (connected, accepted) = tokio::join!(
-            connect_with(with(layers.0), here, &client, &expected),
+            connect_with(with(layers.0), ANYWHERE, here, &client, &expected),
             accept_with(with(layers.1), there, &server)
         );
         assert!(matches!(connected.unwrap_err(), HandshakeError::Peer(_)), "{layers:?}");
@@ -165,7 +165,8 @@ async fn nothing_behind_the_handshake_is_lost() {
             let expected = Arc::new(ExpectedPeers::from(identity("cart")));
             // The client says everything before the server is looked at again.
             let send = async {
-                let (mut near, _) = connect_with(with(layers.0), here, &client, &expected).await.unwrap();
+                let (mut near, _) =
+                    connect_with(with(layers.0), ANYWHERE, here, &client, &expected).await.unwrap();
                 let data = bytes(0, count);
                 near.seal(&[&data]).unwrap();
                 poll_fn(|cx| near.poll_close(cx)).await.unwrap();

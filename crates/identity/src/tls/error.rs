@@ -65,12 +65,19 @@ impl HandshakeError {
     /// Reads what tokio-rustls reports.
     pub(crate) fn from_io(error: io::Error) -> Self {
         match tls_error(&error) {
-            Some(rustls::Error::NoCertificatesPresented) => Self::NoCertificate,
-            Some(rustls::Error::InvalidCertificate(reason)) => Self::Peer(PeerRefusal::from_tls(reason)),
-            Some(rustls::Error::AlertReceived(alert)) => Self::Refused(format!("{alert:?}")),
-            Some(other) => Self::Protocol(other.to_string()),
+            Some(tls) => Self::from_tls(tls.clone()),
             None if is_hang_up(error.kind()) => Self::Closed,
             None => Self::Io(error),
+        }
+    }
+
+    /// Reads what rustls says.
+    pub(crate) fn from_tls(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::NoCertificatesPresented => Self::NoCertificate,
+            rustls::Error::InvalidCertificate(reason) => Self::Peer(PeerRefusal::from_tls(&reason)),
+            rustls::Error::AlertReceived(alert) => Self::Refused(format!("{alert:?}")),
+            other => Self::Protocol(other.to_string()),
         }
     }
 }

@@ -25,8 +25,11 @@ pub(super) const LAYERS: [(Layer, Layer); 4] = [
     (Layer::Library, Layer::Library),
 ];
 
+/// An address that means nothing here.
+pub(super) const ANYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
 pub(super) fn with(records: Layer) -> Options {
-    Options { records }
+    Options { records, resumption: false }
 }
 
 pub(super) async fn shake(
@@ -37,7 +40,7 @@ pub(super) async fn shake(
     let (here, there) = duplex(1 << 16);
     let expected = ExpectedPeers::new([identity("other"), server.identity().clone()]);
     let (connected, accepted) = tokio::join!(
-        connect_with(with(layers.0), here, client, &expected),
+        connect_with(with(layers.0), ANYWHERE, here, client, &expected),
         accept_with(with(layers.1), there, server)
     );
     let ((near, far_identity), (far, near_identity)) = (connected?, accepted?);
@@ -169,16 +172,16 @@ async fn keys_are_updated_under_traffic() {
 #[tokio::test]
 async fn configurations_are_built_once() {
     let certificate = Root::new(Provider::default()).certificate(Provider::default(), "web");
-    assert!(Arc::ptr_eq(&certificate.server_config(), &certificate.server_config()));
-    let cart = certificate.client_config(&identity("cart").into()).unwrap();
+    assert!(Arc::ptr_eq(&certificate.sessions().server(false), &certificate.sessions().server(false)));
+    let cart = certificate.sessions().client(&identity("cart").into(), false).unwrap();
     let again = ExpectedPeers::with_names([], [identity("cart").to_string()]);
-    assert!(Arc::ptr_eq(&cart, &certificate.client_config(&again).unwrap()));
-    assert!(!Arc::ptr_eq(&cart, &certificate.client_config(&identity("pay").into()).unwrap()));
+    assert!(Arc::ptr_eq(&cart, &certificate.sessions().client(&again, false).unwrap()));
+    assert!(!Arc::ptr_eq(&cart, &certificate.sessions().client(&identity("pay").into(), false).unwrap()));
     // However many destinations there are, the cache stays bounded: the first one has been forgotten.
     for number in 0..600 {
-        certificate.client_config(&identity(&format!("a{number}")).into()).unwrap();
+        certificate.sessions().client(&identity(&format!("a{number}")).into(), false).unwrap();
     }
-    assert!(!Arc::ptr_eq(&cart, &certificate.client_config(&again).unwrap()));
+    assert!(!Arc::ptr_eq(&cart, &certificate.sessions().client(&again, false).unwrap()));
 }
 
 /// Carries one byte per read and per write.
@@ -221,7 +224,7 @@ async fn a8_hello_one_byte_at_a_time() {
     for layers in LAYERS {
         let (here, there) = duplex(64);
         let (connected, accepted) = tokio::join!(
-            connect_with(with(layers.0), ByteByByte(here), &client, &expected),
+            connect_with(with(layers.0), ANYWHERE, ByteByByte(here), &client, &expected),
             accept_with(with(layers.1), ByteByByte(there), &server)
         );
         let ((mut near, cart), (mut far, web)) = (connected.unwrap(), accepted.unwrap());
@@ -256,7 +259,7 @@ async fn a_silent_server_is_given_up() {
     let client = Root::new(Provider::default()).certificate(Provider::default(), "web");
     for layer in [Layer::Own, Layer::Library] {
         let (here, _there) = duplex(1 << 16);
-        let outcome = connect_with(with(layer), here, &client, &identity("cart").into()).await;
+        let outcome = connect_with(with(layer), ANYWHERE, here, &client, &identity("cart").into()).await;
         assert!(matches!(outcome, Err(HandshakeError::Timeout)), "{outcome:?}");
         assert_eq!(outcome.unwrap_err().fault(), Fault::Peer);
     }
@@ -387,7 +390,7 @@ async fn handshakes_are_small_futures() {
     for layer in [Layer::Own, Layer::Library] {
         let (here, there) = duplex(64);
         let sizes = [
-            std::mem::size_of_val(&connect_with(with(layer), here, &certificate, &expected)),
+            std::mem::size_of_val(&connect_with(with(layer), ANYWHERE, here, &certificate, &expected)),
             std::mem::size_of_val(&accept_with(with(layer), there, &certificate)),
         ];
         assert!(sizes.iter().all(|size| *size <= 6 * 1024), "{sizes:?}");

@@ -34,6 +34,12 @@ pub(in crate::tls) struct Established {
     pub(in crate::tls) peer: Option<Vec<CertificateDer<'static>>>,
 }
 
+impl Established {
+    pub(in crate::tls) fn handshake(&self) -> crate::tls::Handshake {
+        self.negotiated.handshake
+    }
+}
+
 /// A client's handshake over `io`.
 pub(in crate::tls) async fn connect<IO: AsyncRead + AsyncWrite + Unpin>(
     io: &mut IO,

@@ -19,10 +19,10 @@ fn established(provider: Provider) -> (Records, Records) {
     let (client, server) = (root.certificate(provider, "web"), root.certificate(provider, "cart"));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (mut here, mut there) = duplex(1 << 16);
-    let config = client.client_config(&ExpectedPeers::from(identity("cart"))).unwrap();
+    let config = client.sessions().client(&ExpectedPeers::from(identity("cart")), false).unwrap();
     let (near, far) = runtime.block_on(async {
         let name = "0.0.0.0".try_into().unwrap();
-        tokio::join!(connect(&mut here, config, name), accept(&mut there, server.server_config()))
+        tokio::join!(connect(&mut here, config, name), accept(&mut there, server.sessions().server(false)))
     });
     (Records::new(near.unwrap()).unwrap(), Records::new(far.unwrap()).unwrap())
 }
