@@ -81,12 +81,22 @@ pub fn headers(stream: u32, fields: &[(&str, &str)], end: bool) -> Vec<u8> {
     for (name, value) in fields {
         block.push(0x10);
         for text in [name, value] {
-            assert!(text.len() < 127);
-            block.push(text.len() as u8);
+            length(&mut block, text.len());
             block.extend(text.as_bytes());
         }
     }
     frame(HEADERS, END_HEADERS | if end { END_STREAM } else { 0 }, stream, &block)
+}
+
+/// A length of seven bits, or more (RFC 7541, section 5.1).
+fn length(block: &mut Vec<u8>, length: usize) {
+    let Some(mut rest) = length.checked_sub(127) else { return block.push(length as u8) };
+    block.push(127);
+    while rest >= 128 {
+        block.push((rest % 128) as u8 | 128);
+        rest /= 128;
+    }
+    block.push(rest as u8);
 }
 
 /// A DATA frame.

@@ -7,6 +7,8 @@
 pub mod certificates;
 pub mod client;
 pub mod discovery;
+pub mod exchange;
+pub mod fast_paths;
 pub mod frames;
 pub mod http;
 pub mod load;

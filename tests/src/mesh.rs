@@ -9,12 +9,12 @@ use ambit_netns::Namespace;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::http;
 use crate::pod::{Pod, PodSpec};
-use crate::process::{Process, command};
+use crate::process::{Process, command, command_at, program};
 use crate::resources;
 use crate::topology::{SIDES, Side, Topology};
 use crate::wait::{wait_for, wait_until};
+use crate::{fast_paths, http};
 
 /// Where the controller listens.
 pub const CONTROLLER_PORT: u16 = 15012;
@@ -34,10 +34,29 @@ pub struct Mesh {
     pub ztunnels: [Option<Process>; 2],
     /// Settings of every ztunnel that is started, over the usual ones.
     pub settings: BTreeMap<String, String>,
+    /// Which proxy runs on each node.
+    pub proxies: [Proxy; 2],
     /// Further arguments of every agent that is started.
     pub agent_arguments: Vec<String>,
     pods: BTreeMap<String, Pod>,
     made: u32,
+    /// Where each node's ztunnel serves its operators: the node, or the place of one that took over.
+    homes: [Namespace; 2],
+}
+
+/// A program that does ztunnel's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// Where it is.
+    pub program: PathBuf,
+    /// Settings of its own, over those of every ztunnel.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Default for Proxy {
+    fn default() -> Self {
+        Self { program: program("ztunnel"), settings: BTreeMap::new() }
+    }
 }
 
 impl Mesh {
@@ -47,13 +66,16 @@ impl Mesh {
         for part in ["config", "netns", "node-a", "node-b"] {
             fs::create_dir_all(directory.join(part)).unwrap();
         }
+        let topology = Topology::new();
         let mesh = Self {
             directory,
-            topology: Topology::new(),
+            homes: SIDES.map(|side| topology.node(side).clone()),
+            topology,
             controller: None,
             agents: [None, None],
             ztunnels: [None, None],
-            settings: BTreeMap::new(),
+            settings: fast_paths::of_this_run(),
+            proxies: [Proxy::default(), Proxy::default()],
             agent_arguments: Vec::new(),
             pods: BTreeMap::new(),
             made: 0,
@@ -158,16 +180,32 @@ impl Mesh {
 
     /// Starts a node's ztunnel.
     pub fn start_ztunnel(&mut self, side: Side) {
-        let mut starting = command("ztunnel");
+        let process = self.ztunnel_in(side, self.node(side));
+        self.homes[side.index()] = self.node(side).clone();
+        self.ztunnels[side.index()] = Some(process);
+    }
+
+    /// Starts a second ztunnel for a node, which takes over; gives the first, which still runs.
+    pub fn replace_ztunnel(&mut self, side: Side) -> Process {
+        // In a network namespace of its own, because both serve their operators on the same ports.
+        let home = self.topology.attach(side).netns;
+        let process = self.ztunnel_in(side, &home);
+        self.homes[side.index()] = home;
+        self.ztunnels[side.index()].replace(process).unwrap()
+    }
+
+    fn ztunnel_in(&self, side: Side, home: &Namespace) -> Process {
+        let proxy = &self.proxies[side.index()];
+        let mut starting = command_at(&proxy.program);
+        starting.args(["proxy", "ztunnel"]);
         let address = format!("https://{}", Self::controller_address());
         starting.env("NODE_NAME", side.name()).env("LOG_FORMAT", "json").env("RUST_LOG", "info");
         starting.env("XDS_ADDRESS", &address).env("CA_ADDRESS", &address);
         starting.env("XDS_ROOT_CA", self.root()).env("CA_ROOT_CA", self.root());
         starting.env("AUTH_TOKEN", self.token(side)).env("INPOD_UDS", self.zds(side));
         starting.env("ZTUNNEL_WORKER_THREADS", "2").env("CONNECTION_TERMINATION_DEADLINE", "2s");
-        starting.envs(&self.settings);
-        let name = format!("ztunnel of {}", side.name());
-        self.ztunnels[side.index()] = Some(Process::start(&name, self.node(side), &mut starting));
+        starting.envs(&self.settings).envs(&proxy.settings);
+        Process::start(&format!("ztunnel of {}", side.name()), home, &mut starting)
     }
 
     /// Ends a node's ztunnel at once.
@@ -184,6 +222,10 @@ impl Mesh {
 
     fn zds(&self, side: Side) -> PathBuf {
         self.directory.join(side.name()).join("zds").join("ztunnel.sock")
+    }
+
+    fn home(&self, side: Side) -> &Namespace {
+        &self.homes[side.index()]
     }
 
     /// A node's ztunnel.
@@ -301,13 +343,13 @@ impl Mesh {
     }
 
     fn try_dump(&self, side: Side) -> Option<Value> {
-        let answer = http::get(self.node(side), "127.0.0.1:15000".parse().unwrap(), "/config_dump").ok()?;
+        let answer = http::get(self.home(side), "127.0.0.1:15000".parse().unwrap(), "/config_dump").ok()?;
         serde_json::from_str(&answer.body).ok()
     }
 
     /// A ztunnel's metric, the sum over its labels.
     pub fn metric(&self, side: Side, name: &str) -> f64 {
-        let text = http::get(self.node(side), "127.0.0.1:15020".parse().unwrap(), "/metrics").unwrap().body;
+        let text = http::get(self.home(side), "127.0.0.1:15020".parse().unwrap(), "/metrics").unwrap().body;
         let of = |line: &&str| line.starts_with(name) && line[name.len()..].starts_with(['{', ' ']);
         let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
         text.lines().filter(of).filter_map(value).sum()

@@ -1,7 +1,7 @@
 //! The real programs as processes: found, started, watched by their logs, ended.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -34,9 +34,14 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
-/// A command with a clean environment.
+/// One of our programs, as a command with a clean environment.
 pub fn command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
+    command_at(&program(name))
+}
+
+/// Any program, the same way.
+pub fn command_at(path: &Path) -> Command {
+    let mut command = Command::new(path);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("RUST_BACKTRACE", "1");
     command
 }
@@ -52,6 +57,11 @@ impl Process {
             follow(child.stderr.take().unwrap(), lines.clone()),
         ];
         Self { name: name.to_owned(), child, lines, readers }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The process id inside the world.
@@ -82,6 +92,14 @@ impl Process {
     #[track_caller]
     pub fn logged(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         wait_for(&format!("{} logs {what}", self.name), || self.access().into_iter().find(&wanted))
+    }
+
+    /// What to look at when a test failed.
+    pub fn last_lines(&self) -> String {
+        // Connections that ended well say nothing about a failure.
+        let well = |line: &String| line.contains("connection complete") && !line.contains("\"error\"");
+        let lines: Vec<String> = self.lines().into_iter().filter(|line| !well(line)).collect();
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     }
 
     /// Sends a signal.
@@ -125,12 +143,7 @@ impl Drop for Process {
         let status = self.child.try_wait();
         self.kill();
         if std::thread::panicking() {
-            // Connections that ended well say nothing about a failure.
-            let well = |line: &String| line.contains("connection complete") && !line.contains("\"error\"");
-            let lines: Vec<String> = self.lines().into_iter().filter(|line| !well(line)).collect();
-            let shown = lines.len().saturating_sub(SHOWN);
-            eprintln!("--- {} ({status:?}), its last lines:", self.name);
-            lines.iter().skip(shown).for_each(|line| eprintln!("{line}"));
+            eprintln!("--- {} ({status:?}), its last lines:\n{}", self.name, self.last_lines());
         }
     }
 }

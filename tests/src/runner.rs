@@ -37,15 +37,15 @@ pub fn main(tests: &[Test], again: &[&str]) -> ExitCode {
     if !has("--user-namespace") && nix::unistd::geteuid().is_root() && !all_without_root(&without) {
         return ExitCode::FAILURE;
     }
-    let options =
-        WorldOptions { private_run: true, own_processes: true, user_namespace: has("--user-namespace") };
-    match world::create(&options) {
-        Ok(here) => report(&chosen, here.footing),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    enter(has("--user-namespace")).map_or(ExitCode::FAILURE, |footing| report(&chosen, footing))
+}
+
+/// Moves the process into a world of its own, before it starts its first thread. None, and a word about it, when that
+/// cannot be.
+pub fn enter(user_namespace: bool) -> Option<Footing> {
+    let options = WorldOptions { private_run: true, own_processes: true, user_namespace };
+    let here = world::create(&options).inspect_err(|error| eprintln!("{error}"));
+    here.ok().map(|here| here.footing)
 }
 
 fn all_without_root(names: &[&str]) -> bool {

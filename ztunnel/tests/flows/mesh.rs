@@ -1,5 +1,5 @@
 //! A mesh of pipes: pods with proxies of their own on a network in memory, and applications on it.
-#![allow(clippy::unwrap_used, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub)]
 
 use std::collections::HashMap;
 use std::io;
@@ -98,6 +98,18 @@ pub struct Sizes {
     pub tunnel: usize,
 }
 
+/// What turns every fast path off, with `AMBIT_TEST_FAST_PATHS=off`.
+const FAST_PATHS_OFF: &[(&str, &str)] = &[("AMBIT_SPLICE", "off")];
+
+fn environment() -> Environment {
+    let off = match std::env::var("AMBIT_TEST_FAST_PATHS").as_deref() {
+        Err(_) | Ok("on") => &[],
+        Ok("off") => FAST_PATHS_OFF,
+        Ok(other) => panic!("AMBIT_TEST_FAST_PATHS is {other:?}; it can be on or off"),
+    };
+    Environment::from_map([("NODE_NAME", "n1")].into_iter().chain(off.iter().copied()))
+}
+
 /// One node with all pods.
 pub struct Mesh {
     pub network: Arc<Pipes>,
@@ -111,7 +123,7 @@ pub struct Mesh {
 
 impl Mesh {
     pub fn new() -> Self {
-        let settings = Arc::new(settings(Environment::from_map([("NODE_NAME", "n1")])).unwrap());
+        let settings = Arc::new(settings(environment()).unwrap());
         let (writer, configuration): (Writer, Configuration) = configuration("n1");
         let now = SystemTime::now();
         let authority = Authority::create(Provider::default(), "cluster.local", "test", now).unwrap();
