@@ -23,6 +23,10 @@ const LEFT_IN_THE_QUEUE: &str =
 fn loads(stage: &Stage) -> ([Server; 2], [Load; 2], Load) {
     let (web, near, far) = (&stage.web, &stage.near, &stage.far);
     let servers = [near, far].map(|pod| Server::http(pod.netns(), 8080, &pod.spec.name));
+    // The first packet to a new IPv6 neighbour may find nobody yet.
+    for (from, to) in [(web, far.at6(8080)), (web, far.at(8080)), (far, near.at(8080))] {
+        wait_until("the way is there", || http::get(from.netns(), to, "/").is_ok());
+    }
     let there = Load::connections(web.netns(), far.at(8080), "x");
     let back = Load::connections(far.netns(), near.at(8080), "x");
     let kept = Load::requests(web.netns(), far.at6(8080), "x");

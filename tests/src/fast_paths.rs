@@ -14,7 +14,11 @@ pub struct Switch {
 }
 
 /// All of them.
-pub const SWITCHES: &[Switch] = &[];
+pub const SWITCHES: &[Switch] = &[
+    Switch { name: "AMBIT_TLS_RECORDS", fast: "own", plain: "library" },
+    Switch { name: "AMBIT_TLS_RESUMPTION", fast: "on", plain: "off" },
+    Switch { name: "AMBIT_SPLICE", fast: "on", plain: "off" },
+];
 
 /// What turns these fast paths off.
 pub fn off(switches: &[Switch]) -> BTreeMap<String, String> {

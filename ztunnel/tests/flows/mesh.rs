@@ -99,10 +99,11 @@ pub struct Sizes {
 }
 
 /// What turns every fast path off, with `AMBIT_TEST_FAST_PATHS=off`.
-const FAST_PATHS_OFF: &[(&str, &str)] = &[("AMBIT_SPLICE", "off")];
+const FAST_PATHS_OFF: &[(&str, &str)] =
+    &[("AMBIT_TLS_RECORDS", "library"), ("AMBIT_TLS_RESUMPTION", "off"), ("AMBIT_SPLICE", "off")];
 
 fn environment() -> Environment {
-    let off = match std::env::var("AMBIT_TEST_FAST_PATHS").as_deref() {
+    let off: &[(&str, &str)] = match std::env::var("AMBIT_TEST_FAST_PATHS").as_deref() {
         Err(_) | Ok("on") => &[],
         Ok("off") => FAST_PATHS_OFF,
         Ok(other) => panic!("AMBIT_TEST_FAST_PATHS is {other:?}; it can be on or off"),
