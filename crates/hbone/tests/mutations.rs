@@ -11,7 +11,7 @@ mod tunnel;
 
 use std::time::Duration;
 
-use engines::{ENGINES, Engine, client_settings, server_settings};
+use engines::{ENGINES, Engine, carrier, client_settings, server_settings};
 use proptest::prelude::*;
 use raw::{
     ACK, DATA, END_HEADERS, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE, frame, settings,
@@ -170,7 +170,7 @@ async fn serve_these(engine: Engine, bytes: &[u8]) {
 async fn dial_these(engine: Engine, bytes: &[u8]) {
     let (ours, theirs) = duplex(PIPE);
     let dialling = tokio::spawn(async move {
-        let connected = ambit_hbone::client::connect(ours, &client_settings(engine)).await;
+        let connected = ambit_hbone::client::connect(carrier(ours), &client_settings(engine)).await;
         let Ok((connection, driver)) = connected else { return };
         let driving = tokio::spawn(driver);
         let talk = |text: &'static [u8]| {

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 use ambit_hbone::{ClientSettings, ServerSettings};
+use tokio::io::DuplexStream;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
@@ -17,4 +18,9 @@ pub(crate) fn server_settings(_engine: Engine) -> ServerSettings {
 
 pub(crate) fn client_settings(_engine: Engine) -> ClientSettings {
     ClientSettings::default()
+}
+
+/// A pipe as the crate takes it.
+pub(crate) fn carrier(io: DuplexStream) -> DuplexStream {
+    io
 }

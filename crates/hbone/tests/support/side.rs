@@ -11,10 +11,10 @@ use ambit_transport::{Mode, drain};
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::engines::{Engine, client_settings, server_settings};
+use crate::engines::{Engine, carrier, client_settings, server_settings};
 use crate::raw::{PREFACE, Raw};
 use crate::transcript::{play, quoted};
 use crate::tunnel::{self, PIPE};
@@ -31,6 +31,7 @@ pub(crate) struct Side {
     incoming: HashMap<u32, Incoming>,
     opening: HashMap<u32, JoinHandle<Opened>>,
     streams: HashMap<u32, Stream>,
+    pouring: JoinSet<Stream>,
     drain: Option<drain::Drain>,
     ended: JoinHandle<Result<(), String>>,
 }
@@ -67,7 +68,7 @@ pub(crate) async fn client_up_to(engine: Engine, text: &str) -> (Raw, Side) {
     let (ours, io) = duplex(PIPE);
     let (found, connection) = oneshot::channel();
     let ended = tokio::spawn(async move {
-        let connected = ambit_hbone::client::connect(ours, &client_settings(engine)).await;
+        let connected = ambit_hbone::client::connect(carrier(ours), &client_settings(engine)).await;
         let (connection, driver) = connected.map_err(|error| error.to_string())?;
         drop(found.send(connection));
         driver.await.map_err(|error| error.to_string())
@@ -96,6 +97,7 @@ impl Side {
             incoming: HashMap::new(),
             opening: HashMap::new(),
             streams: HashMap::new(),
+            pouring: JoinSet::new(),
             drain: None,
             ended,
         }
@@ -157,6 +159,16 @@ impl Side {
                 assert!(error.to_string().contains(quoted(text)), "{error}");
             }
             "write" => self.stream(id).write_all(quoted(text).as_bytes()).await.unwrap(),
+            // In its own time: everything, then the end.
+            "pour" => {
+                let mut stream = self.streams.remove(&id).expect("no such stream");
+                let text = quoted(text).to_owned();
+                self.pouring.spawn(async move {
+                    stream.write_all(text.as_bytes()).await.unwrap();
+                    stream.shutdown().await.unwrap();
+                    stream
+                });
+            }
             "shut" => self.stream(id).shutdown().await.unwrap(),
             "read" => {
                 let mut read = vec![0; quoted(text).len()];
