@@ -18,7 +18,6 @@ use side::play_client;
 
 async fn both(text: &str) {
     for engine in ENGINES {
-        println!("-- {engine:?}");
         play_client(engine, text).await;
     }
 }

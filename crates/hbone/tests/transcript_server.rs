@@ -18,7 +18,6 @@ use side::play_server;
 
 async fn both(text: &str) {
     for engine in ENGINES {
-        println!("-- {engine:?}");
         play_server(engine, text).await;
     }
 }

@@ -42,7 +42,9 @@ pub(crate) async fn play_server(engine: Engine, text: &str) {
 }
 
 /// The same, and leaves it there.
+#[allow(clippy::print_stdout)] // Shown when the test fails.
 pub(crate) async fn server_up_to(engine: Engine, text: &str) -> (Raw, Side) {
+    println!("-- {engine:?} serves");
     let (ask, asked) = mpsc::unbounded_channel();
     let (io, server) = tunnel::server(server_settings(engine), move |incoming| {
         let ask = ask.clone();
@@ -64,7 +66,9 @@ pub(crate) async fn play_client(engine: Engine, text: &str) {
 }
 
 /// The same, and leaves it there.
+#[allow(clippy::print_stdout)] // Shown when the test fails.
 pub(crate) async fn client_up_to(engine: Engine, text: &str) -> (Raw, Side) {
+    println!("-- {engine:?} dials");
     let (ours, io) = duplex(PIPE);
     let (found, connection) = oneshot::channel();
     let ended = tokio::spawn(async move {
