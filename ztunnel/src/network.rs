@@ -3,9 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use ambit_transport::{Abort, DialOptions};
+use ambit_transport::{Abort, DialOptions, Socket};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use crate::pod::{Pod, PodSocketError};
 
@@ -33,15 +32,15 @@ pub trait Network: fmt::Debug + Send + Sync + 'static {
 pub struct Namespaces;
 
 impl Network for Namespaces {
-    type Stream = TcpStream;
+    type Stream = Socket;
 
     async fn dial(
         &self,
         pod: &Pod,
         options: &DialOptions,
         target: SocketAddr,
-    ) -> Result<TcpStream, PodSocketError> {
-        pod.dial(options, target).await
+    ) -> Result<Socket, PodSocketError> {
+        Ok(pod.dial(options, target).await?.into())
     }
 }
 

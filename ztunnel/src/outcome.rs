@@ -1,10 +1,12 @@
 //! What the end of a flow means: whose fault, which flag, how loud (design decision 14: counted and logged once).
 
+use std::sync::Arc;
+
 use ambit_hbone::{ConnectError, H2Error, OpenError};
 use ambit_telemetry::flags::ResponseFlag;
-use ambit_telemetry::report::{ConnectionReport, Failure, Severity};
+use ambit_telemetry::report::{ConnectionReport, Failure, Passed, Severity};
 use ambit_transport::dial::DialFailure;
-use ambit_transport::relay::{FailureKind, Side};
+use ambit_transport::relay::{FailureKind, SharedCounters, Side};
 use ambit_transport::{Abort, CloseReason, Counters, DialError, RelayError, Relayed};
 
 use crate::pod::PodSocketError;
@@ -14,6 +16,23 @@ use crate::pod::PodSocketError;
 pub struct Counted<'a>(pub &'a ConnectionReport);
 
 impl Counters for Counted<'_> {
+    fn sent(&self, bytes: u64) {
+        self.0.request_bytes(bytes);
+    }
+
+    fn received(&self, bytes: u64) {
+        self.0.response_bytes(bytes);
+    }
+
+    fn shared(&self) -> Option<SharedCounters> {
+        Some(Arc::new(Counting(self.0.passed())))
+    }
+}
+
+/// The same for bytes that are delivered past the relay.
+struct Counting(Arc<Passed>);
+
+impl Counters for Counting {
     fn sent(&self, bytes: u64) {
         self.0.request_bytes(bytes);
     }

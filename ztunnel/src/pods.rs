@@ -14,7 +14,7 @@ use ambit_netns::Namespace;
 use ambit_telemetry::metrics::WorkloadManagerMetrics;
 use ambit_transport::drain::Mode;
 use ambit_transport::peer::canonical;
-use ambit_transport::{AcceptOptions, Drain, Watch, accept_loop, original_destination};
+use ambit_transport::{AcceptOptions, Drain, Socket, Watch, accept_loop, original_destination};
 use ambit_zds::client::{Client, Event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
@@ -317,7 +317,7 @@ fn serve<F, Fut>(
     target: fn(&TcpStream) -> io::Result<SocketAddr>,
     flow: F,
 ) where
-    F: Fn(Arc<Proxy>, Arc<Pod>, TcpStream, Ends, Watch) -> Fut + Send + Sync + 'static,
+    F: Fn(Arc<Proxy>, Arc<Pod>, Socket, Ends, Watch) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
@@ -327,7 +327,7 @@ fn serve<F, Fut>(
         accept_loop(listener, &options, drain.clone(), |stream, peer| match target(&stream) {
             Ok(destination) => {
                 let ends = Ends { peer, destination };
-                tokio::spawn(flow(proxy.clone(), pod.clone(), stream, ends, drain.clone()));
+                tokio::spawn(flow(proxy.clone(), pod.clone(), stream.into(), ends, drain.clone()));
             }
             Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
         })

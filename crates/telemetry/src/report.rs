@@ -5,11 +5,11 @@
 //! finishes itself: no connection goes missing.
 
 mod failure;
+mod passed;
 
 use std::fmt::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ambit_model::{Identity, Service, Text, Workload};
@@ -20,6 +20,7 @@ use crate::labels::{Reporter, SecurityPolicy, TrafficFacts};
 use crate::traffic::{OpenSocket, Series, Worker};
 
 pub use failure::{Failure, Severity};
+pub use passed::Passed;
 
 /// The destination inside a tunnel (`dst.hbone_addr`): the authority of its CONNECT.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +56,7 @@ pub struct ConnectionReport {
     facts: Box<Facts>,
     /// Set while the connection is open.
     series: Option<Arc<Series>>,
-    request: AtomicU64,
-    response: AtomicU64,
+    passed: Arc<Passed>,
     finished: bool,
     _socket: OpenSocket,
 }
@@ -116,8 +116,7 @@ impl ConnectionReport {
             worker: worker.clone(),
             facts: Box::new(facts),
             series: None,
-            request: AtomicU64::new(0),
-            response: AtomicU64::new(0),
+            passed: Arc::default(),
             finished: false,
             _socket: worker.socket(reporter),
         }
@@ -180,6 +179,7 @@ impl ConnectionReport {
         }
         let series = self.worker.series(&self.facts.traffic(ResponseFlag::None));
         series.opened();
+        self.passed.count_in(series.clone());
         self.series = Some(series);
         access_log::opened(&self.record(None));
     }
@@ -187,18 +187,17 @@ impl ConnectionReport {
     /// Bytes went from client to server, whichever end reports. Call it as they pass; before `opened` they are only
     /// logged.
     pub fn request_bytes(&self, bytes: u64) {
-        self.request.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(series) = &self.series {
-            series.request_bytes(bytes);
-        }
+        self.passed.request_bytes(bytes);
     }
 
     /// Bytes went from server to client, whichever end reports.
     pub fn response_bytes(&self, bytes: u64) {
-        self.response.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(series) = &self.series {
-            series.response_bytes(bytes);
-        }
+        self.passed.response_bytes(bytes);
+    }
+
+    /// The same two counts, for whoever moves bytes without this report at hand.
+    pub fn passed(&self) -> Arc<Passed> {
+        self.passed.clone()
     }
 
     /// The connection is over: counts and logs it.
@@ -235,8 +234,7 @@ impl ConnectionReport {
 
     fn record<'a>(&'a self, failure: Option<&'a Failure>) -> Record<'a> {
         let facts = &*self.facts;
-        let (request, response) =
-            (self.request.load(Ordering::Relaxed), self.response.load(Ordering::Relaxed));
+        let (request, response) = self.passed.totals();
         // The log speaks for the reporting end: a client sends the request, a server the response.
         let (sent, received) = match facts.reporter {
             Reporter::Source => (request, response),

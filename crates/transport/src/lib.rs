@@ -10,6 +10,7 @@ pub mod drain;
 pub mod listen;
 pub mod peer;
 pub mod relay;
+pub mod socket;
 
 pub use accept::{AcceptOptions, accept_loop};
 pub use destination::original_destination;
@@ -18,3 +19,4 @@ pub use drain::{Drain, Mode, Watch};
 pub use listen::{ListenError, ListenOptions, tcp_listener};
 pub use peer::canonical;
 pub use relay::{Abort, ByteCounters, CloseReason, Counters, Limits, RelayError, Relayed, relay};
+pub use socket::{Socket, Tap};

@@ -8,23 +8,29 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::socket::Tap;
 
 mod abort;
 mod buffers;
 mod counters;
 mod direction;
 mod error;
+mod outlet;
 mod pipes;
 
 pub use abort::Abort;
 pub use counters::{ByteCounters, Counters};
 pub use error::{CloseReason, Direction, FailureKind, RelayError, Side};
+pub use outlet::{Outlet, SharedCounters};
 
 use direction::{At, Fault, OneWay};
+use outlet::Delivery;
 
 /// How long a reset waits for bytes that were already accepted for the other side to leave this machine.
 const LINGER: Duration = Duration::from_secs(5);
@@ -79,6 +85,7 @@ where
     C: Future<Output = CloseReason>,
 {
     let mut pair = Pair::new(downstream, upstream, limits);
+    pair.open_outlets(counters);
     let mut close = pin!(close);
     let outcome = poll_fn(|cx| {
         if let Poll::Ready(reason) = close.as_mut().poll(cx) {
@@ -136,6 +143,9 @@ struct Pair<D: Abort, U: Abort> {
     upstream: U,
     send: OneWay,
     receive: OneWay,
+    /// What goes past the two ways.
+    pushed_up: Option<Arc<Delivery>>,
+    pushed_down: Option<Arc<Delivery>>,
     /// A side stopped taking bytes while what it has sent is still being read; it fails the relay after that.
     broken: Option<(Side, io::Error)>,
     finished: bool,
@@ -144,11 +154,40 @@ struct Pair<D: Abort, U: Abort> {
 impl<D: Abort, U: Abort> Pair<D, U> {
     fn new(downstream: D, upstream: U, limits: Limits) -> Self {
         let way = || OneWay::new(limits);
-        Self { downstream, upstream, send: way(), receive: way(), broken: None, finished: false }
+        Self {
+            downstream,
+            upstream,
+            send: way(),
+            receive: way(),
+            pushed_up: None,
+            pushed_down: None,
+            broken: None,
+            finished: false,
+        }
+    }
+
+    /// Lets a tunnel on one side push what it receives into the socket on the other.
+    fn open_outlets<N: Counters + ?Sized>(&mut self, counters: &N) {
+        if self.downstream.pushes() {
+            self.pushed_up = delivery(self.upstream.tap(), Direction::Send, counters);
+            if let Some(outlet) = &self.pushed_up {
+                self.downstream.push_into(outlet.clone());
+            }
+        }
+        if self.upstream.pushes() {
+            self.pushed_down = delivery(self.downstream.tap(), Direction::Receive, counters);
+            if let Some(outlet) = &self.pushed_down {
+                self.upstream.push_into(outlet.clone());
+            }
+        }
     }
 
     fn moved(&self) -> Relayed {
-        Relayed { sent: self.send.moved(), received: self.receive.moved() }
+        let pushed = |outlet: &Option<Arc<Delivery>>| outlet.as_ref().map_or(0, |outlet| outlet.delivered());
+        Relayed {
+            sent: self.send.moved() + pushed(&self.pushed_up),
+            received: self.receive.moved() + pushed(&self.pushed_down),
+        }
     }
 
     fn unsent(&self, side: Side) -> bool {
@@ -164,6 +203,14 @@ impl<D: Abort, U: Abort> Pair<D, U> {
             Direction::Receive => &self.receive,
         }
     }
+}
+
+fn delivery<N: Counters + ?Sized>(
+    tap: Option<Tap>,
+    direction: Direction,
+    counters: &N,
+) -> Option<Arc<Delivery>> {
+    Some(Arc::new(Delivery::new(tap?, direction, counters.shared()?)))
 }
 
 impl<D, U> Pair<D, U>

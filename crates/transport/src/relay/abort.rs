@@ -1,11 +1,16 @@
-//! Ending a stream by a reset instead of an orderly end.
+//! What a relay can do with a stream beyond reading and writing: reset it instead of ending it in order, and have its
+//! bytes moved past the relay's task.
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
+
+use super::Outlet;
+use crate::socket::Tap;
 
 /// A stream that can be reset, so that its peer sees a failure and not an orderly end.
 pub trait Abort {
@@ -22,6 +27,19 @@ pub trait Abort {
     fn socket(&self) -> Option<&TcpStream> {
         None
     }
+
+    /// The writing end of this stream, where it can be shared.
+    fn tap(&self) -> Option<Tap> {
+        None
+    }
+
+    /// Whether this stream can push what it receives.
+    fn pushes(&self) -> bool {
+        false
+    }
+
+    /// From now on received bytes may go into the outlet, as it says. Does nothing for a stream that cannot push.
+    fn push_into(&mut self, _outlet: Arc<dyn Outlet>) {}
 }
 
 impl Abort for TcpStream {
@@ -62,6 +80,15 @@ impl<S: Abort + ?Sized> Abort for &mut S {
     fn socket(&self) -> Option<&TcpStream> {
         (**self).socket()
     }
+    fn tap(&self) -> Option<Tap> {
+        (**self).tap()
+    }
+    fn pushes(&self) -> bool {
+        (**self).pushes()
+    }
+    fn push_into(&mut self, outlet: Arc<dyn Outlet>) {
+        (**self).push_into(outlet);
+    }
 }
 
 impl<S: Abort + ?Sized> Abort for Box<S> {
@@ -73,5 +100,14 @@ impl<S: Abort + ?Sized> Abort for Box<S> {
     }
     fn socket(&self) -> Option<&TcpStream> {
         (**self).socket()
+    }
+    fn tap(&self) -> Option<Tap> {
+        (**self).tap()
+    }
+    fn pushes(&self) -> bool {
+        (**self).pushes()
+    }
+    fn push_into(&mut self, outlet: Arc<dyn Outlet>) {
+        (**self).push_into(outlet);
     }
 }

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::SharedCounters;
+
 /// Told of every byte as the receiving side accepts it. Called on the byte path: must be quick and never block.
 pub trait Counters {
     /// `bytes` more went from downstream to upstream.
     fn sent(&self, bytes: u64);
     /// `bytes` more came from upstream to downstream.
     fn received(&self, bytes: u64);
+
+    /// The same counters for somebody who delivers bytes past the relay's task; without them nobody does.
+    fn shared(&self) -> Option<SharedCounters> {
+        None
+    }
 }
 
 /// Counts nothing; the totals are in the result.
@@ -24,14 +31,20 @@ impl<N: Counters + ?Sized> Counters for &N {
     fn received(&self, bytes: u64) {
         (**self).received(bytes);
     }
+    fn shared(&self) -> Option<SharedCounters> {
+        (**self).shared()
+    }
 }
 
-impl<N: Counters + ?Sized> Counters for Arc<N> {
+impl<N: Counters + Send + Sync + 'static> Counters for Arc<N> {
     fn sent(&self, bytes: u64) {
         (**self).sent(bytes);
     }
     fn received(&self, bytes: u64) {
         (**self).received(bytes);
+    }
+    fn shared(&self) -> Option<SharedCounters> {
+        Some(Arc::<N>::clone(self))
     }
 }
 

@@ -7,7 +7,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{both_paths, connected, drain, in_time, pattern, stuff, through};
+use super::{connected, drain, every_path, in_time, pattern, stuff, through};
 
 const MIB: usize = 1024 * 1024;
 
@@ -26,8 +26,8 @@ async fn exchange(stream: &mut TcpStream, sent: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn bulk_both_ways_at_once_arrives_unchanged() {
-    for limits in both_paths() {
-        let (mut client, mut server, relay) = through(limits, pending()).await;
+    for path in every_path() {
+        let (mut client, mut server, relay) = through(path, pending()).await;
         let (up, down) = (pattern(1, 9 * MIB + 7), pattern(2, 5 * MIB + 13));
         let (at_client, at_server) = tokio::join!(exchange(&mut client, &up), exchange(&mut server, &down));
         assert!(at_server == up && at_client == down, "bytes differ");
@@ -38,9 +38,9 @@ async fn bulk_both_ways_at_once_arrives_unchanged() {
 
 #[tokio::test]
 async fn f16_half_close_in_either_order_keeps_the_bulk_of_the_other_way() {
-    for limits in both_paths() {
+    for path in every_path() {
         for client_first in [true, false] {
-            let (mut client, mut server, relay) = through(limits, pending()).await;
+            let (mut client, mut server, relay) = through(path, pending()).await;
             let (first, second) =
                 if client_first { (&mut client, &mut server) } else { (&mut server, &mut client) };
             let data = pattern(3, 3 * MIB);
@@ -77,8 +77,8 @@ async fn f16_half_close_in_either_order_keeps_the_bulk_of_the_other_way() {
 
 #[tokio::test]
 async fn small_messages_after_bulk_are_not_held_back() {
-    for limits in both_paths() {
-        let (mut client, mut server, _relay) = through(limits, pending()).await;
+    for path in every_path() {
+        let (mut client, mut server, _relay) = through(path, pending()).await;
         let data = pattern(5, 2 * MIB + 3);
         for round in 0..5_u8 {
             let mut all = vec![0; data.len()];
@@ -102,8 +102,8 @@ async fn small_messages_after_bulk_are_not_held_back() {
 /// TCP's urgent byte stands in the way of a splice for as long as nobody reads past it.
 #[tokio::test]
 async fn an_urgent_byte_stops_nothing() {
-    for limits in both_paths() {
-        let (client, mut server, relay) = through(limits, pending()).await;
+    for path in every_path() {
+        let (client, mut server, relay) = through(path, pending()).await;
         let data = pattern(6, 32 * MIB);
         // The relay has to meet the urgent byte in the midst of bulk, so it waits behind full buffers.
         let written = stuff(&client, &data).await;
@@ -124,7 +124,7 @@ async fn an_urgent_byte_stops_nothing() {
         let (all, reset) = drain(&mut server).await;
         let (client, data) = in_time(urgent).await.unwrap();
         assert!(!reset);
-        assert_eq!(all.len(), written + MIB, "the urgent byte is no part of the stream ({limits:?})");
+        assert_eq!(all.len(), written + MIB, "the urgent byte is no part of the stream ({path:?})");
         assert!(all[..written] == data[..written] && all[written..] == data[..MIB], "bytes differ");
         server.shutdown().await.unwrap();
         assert_eq!(relay.end().await.unwrap().sent, all.len() as u64);
@@ -134,7 +134,7 @@ async fn an_urgent_byte_stops_nothing() {
 
 #[tokio::test]
 async fn ipv6_sockets_are_sockets() {
-    for limits in both_paths() {
+    for path in every_path() {
         let Ok(listener) = tokio::net::TcpListener::bind("[::1]:0").await else {
             panic!("this machine has no IPv6 on its loopback");
         };
@@ -143,7 +143,7 @@ async fn ipv6_sockets_are_sockets() {
         let (mut client, downstream) = (dialled.unwrap(), accepted.unwrap().0);
         let (upstream, mut server) = connected().await;
         let relayed = tokio::spawn(async move {
-            ambit_transport::relay(downstream, upstream, &(), limits, pending()).await
+            ambit_transport::relay(downstream, upstream, &(), path.limits, pending()).await
         });
         let (up, down) = (pattern(7, 2 * MIB), pattern(8, 2 * MIB));
         let (at_client, at_server) = tokio::join!(exchange(&mut client, &up), exchange(&mut server, &down));

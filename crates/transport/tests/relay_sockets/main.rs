@@ -5,20 +5,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_transport::Socket;
 use ambit_transport::relay::{ByteCounters, CloseReason, Limits, RelayError, Relayed, relay};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 mod bulk;
+mod outlet;
 mod peers;
 mod stalled;
 
 type Outcome = Result<Relayed, RelayError>;
 
-/// The two ways to move bytes between sockets.
-fn both_paths() -> [Limits; 2] {
-    [true, false].map(|splice| Limits { splice, ..Limits::default() })
+/// A way to move bytes between sockets.
+#[derive(Debug, Clone, Copy)]
+struct Path {
+    limits: Limits,
+    /// Over sockets whose writing end can be shared.
+    shared: bool,
+}
+
+fn every_path() -> [Path; 3] {
+    [(true, true), (false, true), (false, false)]
+        .map(|(splice, shared)| Path { limits: Limits { splice, ..Limits::default() }, shared })
 }
 
 async fn connected() -> (TcpStream, TcpStream) {
@@ -49,14 +59,20 @@ impl Running {
 
 /// A client and a server with a relay between them, cut when the close future ends.
 async fn through(
-    limits: Limits,
+    path: Path,
     close: impl Future<Output = CloseReason> + Send + 'static,
 ) -> (TcpStream, TcpStream, Running) {
     let (client, downstream) = connected().await;
     let (upstream, server) = connected().await;
     let live = Arc::<ByteCounters>::default();
     let counters = live.clone();
-    let task = tokio::spawn(async move { relay(downstream, upstream, &counters, limits, close).await });
+    let task = tokio::spawn(async move {
+        if path.shared {
+            relay(Socket::from(downstream), Socket::from(upstream), &counters, path.limits, close).await
+        } else {
+            relay(downstream, upstream, &counters, path.limits, close).await
+        }
+    });
     (client, server, Running { task, live })
 }
 

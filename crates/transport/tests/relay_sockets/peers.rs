@@ -9,12 +9,12 @@ use ambit_transport::relay::{ByteCounters, CloseReason, RelayError, Relayed, Sid
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{assert_reset, both_paths, connected, in_time, pattern, stuff, through};
+use super::{assert_reset, connected, every_path, in_time, pattern, stuff, through};
 
 #[tokio::test]
 async fn f16_half_close_passes_both_ways() {
-    for limits in both_paths() {
-        let (mut client, mut server, task) = through(limits, pending()).await;
+    for path in every_path() {
+        let (mut client, mut server, task) = through(path, pending()).await;
         client.write_all(b"ping").await.unwrap();
         client.shutdown().await.unwrap();
         let mut all = Vec::new();
@@ -31,9 +31,9 @@ async fn f16_half_close_passes_both_ways() {
 
 #[tokio::test]
 async fn f17_a_reset_reaches_the_other_side_as_a_reset() {
-    for limits in both_paths() {
+    for path in every_path() {
         // The server resets.
-        let (mut client, server, task) = through(limits, pending()).await;
+        let (mut client, server, task) = through(path, pending()).await;
         server.set_zero_linger().unwrap();
         drop(server);
         assert_reset(&mut client).await;
@@ -41,7 +41,7 @@ async fn f17_a_reset_reaches_the_other_side_as_a_reset() {
         assert!(matches!(error, RelayError::Failed { side: Side::Upstream, .. }), "{error}");
 
         // The client resets.
-        let (client, mut server, task) = through(limits, pending()).await;
+        let (client, mut server, task) = through(path, pending()).await;
         client.set_zero_linger().unwrap();
         drop(client);
         assert_reset(&mut server).await;
@@ -52,7 +52,7 @@ async fn f17_a_reset_reaches_the_other_side_as_a_reset() {
 
 #[tokio::test]
 async fn f17_bytes_before_a_reset_arrive_before_it() {
-    for limits in both_paths() {
+    for path in every_path() {
         const TOTAL: usize = 200_000;
         let (mut client, downstream) = connected().await;
         let (upstream, mut server) = connected().await;
@@ -61,7 +61,8 @@ async fn f17_bytes_before_a_reset_arrive_before_it() {
         SockRef::from(&downstream).set_send_buffer_size(2 * TOTAL).unwrap();
         let counters = Arc::new(ByteCounters::default());
         let live = Arc::clone(&counters);
-        let task = tokio::spawn(async move { relay(downstream, upstream, &live, limits, pending()).await });
+        let task =
+            tokio::spawn(async move { relay(downstream, upstream, &live, path.limits, pending()).await });
         server.write_all(&vec![9; TOTAL]).await.unwrap();
         in_time(async {
             while counters.received() < TOTAL as u64 {
@@ -92,12 +93,13 @@ async fn f17_bytes_before_a_reset_arrive_before_it() {
 /// The clock is paused and runs when everybody waits, so the relay's patience costs no time.
 #[tokio::test(start_paused = true)]
 async fn f17_a_reset_does_not_wait_for_a_peer_that_never_reads() {
-    for limits in both_paths() {
+    for path in every_path() {
         let (client, downstream) = connected().await;
         let (upstream, mut server) = connected().await;
         SockRef::from(&client).set_recv_buffer_size(64 * 1024).unwrap();
         SockRef::from(&downstream).set_send_buffer_size(400_000).unwrap();
-        let task = tokio::spawn(async move { relay(downstream, upstream, &(), limits, pending()).await });
+        let task =
+            tokio::spawn(async move { relay(downstream, upstream, &(), path.limits, pending()).await });
         server.write_all(&[9; 200_000]).await.unwrap();
         let begun = tokio::time::Instant::now();
         server.set_zero_linger().unwrap();
@@ -110,8 +112,8 @@ async fn f17_a_reset_does_not_wait_for_a_peer_that_never_reads() {
 
 #[tokio::test]
 async fn a_refused_upload_still_gets_its_answer() {
-    for limits in both_paths() {
-        let (mut client, mut server, task) = through(limits, pending()).await;
+    for path in every_path() {
+        let (mut client, mut server, task) = through(path, pending()).await;
         // The server reads a little, answers and closes with most of the upload unread: its kernel sends a reset.
         client.write_all(&[1; 100_000]).await.unwrap();
         in_time(server.read_exact(&mut [0; 10])).await.unwrap();
@@ -127,9 +129,9 @@ async fn a_refused_upload_still_gets_its_answer() {
 
 #[tokio::test]
 async fn a_cut_is_a_reset_for_both() {
-    for limits in both_paths() {
+    for path in every_path() {
         let (cut, close) = tokio::sync::oneshot::channel();
-        let (mut client, mut server, task) = through(limits, async move { close.await.unwrap() }).await;
+        let (mut client, mut server, task) = through(path, async move { close.await.unwrap() }).await;
         client.write_all(b"x").await.unwrap();
         in_time(server.read_exact(&mut [0])).await.unwrap();
         cut.send(CloseReason::Revoked).unwrap();
@@ -141,8 +143,8 @@ async fn a_cut_is_a_reset_for_both() {
 
 #[tokio::test]
 async fn a_dropped_relay_is_a_reset_for_both() {
-    for limits in both_paths() {
-        let (mut client, mut server, task) = through(limits, pending()).await;
+    for path in every_path() {
+        let (mut client, mut server, task) = through(path, pending()).await;
         client.write_all(b"x").await.unwrap();
         in_time(server.read_exact(&mut [0])).await.unwrap();
         task.task.abort();
@@ -153,9 +155,9 @@ async fn a_dropped_relay_is_a_reset_for_both() {
 
 #[tokio::test]
 async fn f18_a_stalled_client_gets_everything_when_it_reads_again() {
-    for limits in both_paths() {
+    for path in every_path() {
         const TOTAL: usize = 64 * 1024 * 1024;
-        let (mut client, mut server, task) = through(limits, pending()).await;
+        let (mut client, mut server, task) = through(path, pending()).await;
         let data = pattern(0, TOTAL);
         // The client does not read until every buffer on the way is full and the server can write no more.
         let written = stuff(&server, &data).await;
@@ -177,11 +179,11 @@ async fn f18_a_stalled_client_gets_everything_when_it_reads_again() {
 
 #[tokio::test]
 async fn many_connections_at_once() {
-    for limits in both_paths() {
+    for path in every_path() {
         let mut running = Vec::new();
         for number in 0..150_u8 {
             running.push(tokio::spawn(async move {
-                let (mut client, mut server, task) = through(limits, pending()).await;
+                let (mut client, mut server, task) = through(path, pending()).await;
                 let payload = vec![number; 40_000];
                 let sent = payload.clone();
                 let serve = async move {

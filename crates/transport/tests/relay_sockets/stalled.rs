@@ -2,11 +2,11 @@
 
 use std::future::pending;
 
-use ambit_transport::relay::{Limits, RelayError, Side};
+use ambit_transport::relay::{RelayError, Side};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Running, assert_reset, both_paths, drain, in_time, pattern, stuff, through};
+use super::{Path, Running, assert_reset, drain, every_path, in_time, pattern, stuff, through};
 
 const TOTAL: usize = 64 * 1024 * 1024;
 
@@ -21,8 +21,8 @@ struct Stalled {
     written: usize,
 }
 
-async fn stalled(limits: Limits, side: Side) -> Stalled {
-    let (client, server, relay) = through(limits, pending()).await;
+async fn stalled(path: Path, side: Side) -> Stalled {
+    let (client, server, relay) = through(path, pending()).await;
     let (writer, reader) = match side {
         Side::Downstream => (client, server),
         Side::Upstream => (server, client),
@@ -34,14 +34,14 @@ async fn stalled(limits: Limits, side: Side) -> Stalled {
     Stalled { writer, reader, relay, side, data, written }
 }
 
-fn every_case() -> impl Iterator<Item = (Limits, Side)> {
-    both_paths().into_iter().flat_map(|limits| [Side::Downstream, Side::Upstream].map(|side| (limits, side)))
+fn every_case() -> impl Iterator<Item = (Path, Side)> {
+    every_path().into_iter().flat_map(|path| [Side::Downstream, Side::Upstream].map(|side| (path, side)))
 }
 
 #[tokio::test]
 async fn f16_an_end_comes_after_the_bytes_that_were_held() {
-    for (limits, side) in every_case() {
-        let Stalled { mut writer, mut reader, relay, data, written, .. } = stalled(limits, side).await;
+    for (path, side) in every_case() {
+        let Stalled { mut writer, mut reader, relay, data, written, .. } = stalled(path, side).await;
         writer.shutdown().await.unwrap();
         let (all, reset) = drain(&mut reader).await;
         assert!(!reset && all == data[..written], "{} of {written} bytes", all.len());
@@ -56,8 +56,8 @@ async fn f16_an_end_comes_after_the_bytes_that_were_held() {
 
 #[tokio::test]
 async fn f17_a_reset_of_the_writer_comes_after_the_bytes_that_were_held() {
-    for (limits, side) in every_case() {
-        let Stalled { writer, mut reader, relay, data, written, .. } = stalled(limits, side).await;
+    for (path, side) in every_case() {
+        let Stalled { writer, mut reader, relay, data, written, .. } = stalled(path, side).await;
         writer.set_zero_linger().unwrap();
         drop(writer);
         // What the writer's own kernel had not sent yet is gone with the reset; everything else comes first.
@@ -73,8 +73,8 @@ async fn f17_a_reset_of_the_writer_comes_after_the_bytes_that_were_held() {
 
 #[tokio::test]
 async fn f17_a_reset_of_the_reader_reaches_the_writer() {
-    for (limits, side) in every_case() {
-        let Stalled { mut writer, reader, relay, side: writing, .. } = stalled(limits, side).await;
+    for (path, side) in every_case() {
+        let Stalled { mut writer, reader, relay, side: writing, .. } = stalled(path, side).await;
         let passed = relay.live.sent() + relay.live.received();
         reader.set_zero_linger().unwrap();
         drop(reader);
@@ -88,8 +88,8 @@ async fn f17_a_reset_of_the_reader_reaches_the_writer() {
 
 #[tokio::test]
 async fn f17_a_reset_after_the_other_way_has_ended_is_still_one() {
-    for (limits, side) in every_case() {
-        let Stalled { mut writer, mut reader, relay, data, .. } = stalled(limits, side).await;
+    for (path, side) in every_case() {
+        let Stalled { mut writer, mut reader, relay, data, .. } = stalled(path, side).await;
         reader.shutdown().await.unwrap();
         assert_eq!(in_time(writer.read(&mut [0])).await.unwrap(), 0);
         writer.set_zero_linger().unwrap();
@@ -103,9 +103,9 @@ async fn f17_a_reset_after_the_other_way_has_ended_is_still_one() {
 /// The bytes of a cut relay must not turn up in the next one, which uses the same worker's buffers and pipes.
 #[tokio::test]
 async fn held_bytes_of_a_dropped_relay_never_reach_another() {
-    for (limits, side) in every_case() {
+    for (path, side) in every_case() {
         for _ in 0..4 {
-            let Stalled { mut writer, mut reader, relay, .. } = stalled(limits, side).await;
+            let Stalled { mut writer, mut reader, relay, .. } = stalled(path, side).await;
             relay.task.abort();
             assert!(relay.task.await.unwrap_err().is_cancelled());
             assert_reset(&mut writer).await;
@@ -115,7 +115,7 @@ async fn held_bytes_of_a_dropped_relay_never_reach_another() {
         let data = pattern(77, 4 * 1024 * 1024);
         let mut others = Vec::new();
         for _ in 0..4 {
-            let (mut client, mut server, relay) = through(limits, pending()).await;
+            let (mut client, mut server, relay) = through(path, pending()).await;
             let data = data.clone();
             others.push(tokio::spawn(async move {
                 let write = async {
