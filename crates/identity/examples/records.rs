@@ -1,4 +1,5 @@
-//! What does TLS cost, with our record layer and with rustls'? Both in one interleaved run over loopback TCP:
+//! What does TLS cost, with our record layer and with rustls', and a handshake with certificates and without? In one
+//! interleaved run, bulk over loopback TCP, handshakes with both ends in one thread:
 //! `cargo run --release -p ambit-identity --example records [GIGABYTES] [ROUNDS]`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
@@ -9,12 +10,13 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use ambit_identity::csr::certificate_request;
-use ambit_identity::tls::{self, Layer, Options, Received};
+use ambit_identity::tls::{self, Handshake, Layer, Options, Received};
 use ambit_identity::{Authority, Certificate, ExpectedPeers, KeyPair, Provider};
 use ambit_model::Identity;
 
 const PIECE: usize = 64 * 1024;
 const QUEUE: usize = 256 * 1024;
+const HANDSHAKES: u32 = 300;
 const LAYERS: [Layer; 2] = [Layer::Own, Layer::Library];
 
 fn main() {
@@ -23,6 +25,11 @@ fn main() {
     for provider in Provider::COMPILED {
         let (client, server) = certificates(*provider);
         for round in 1..=rounds {
+            for resumption in [false, true] {
+                let time = run(handshakes(Options { resumption, ..Options::default() }, &client, &server));
+                let each = time.as_secs_f64() * 1000.0 / f64::from(HANDSHAKES);
+                println!("{provider} round {round} resumption {resumption}: {each:.3} CPU-ms for both ends");
+            }
             for records in LAYERS {
                 let sample =
                     transfer(Options { records, ..Options::default() }, &client, &server, gigabytes << 30);
@@ -83,9 +90,34 @@ fn transfer(options: Options, client: &Arc<Certificate>, server: &Arc<Certificat
 
 /// Runs it on this thread and says what CPU time the thread took.
 fn run(future: impl Future<Output = ()>) -> Duration {
+    let begun = cpu_time();
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
+    cpu_time() - begun
+}
+
+/// Of this thread.
+fn cpu_time() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
+/// Each as long as it takes for both ends to hear of each other.
+async fn handshakes(options: Options, client: &Certificate, server: &Certificate) {
+    let expected = ExpectedPeers::from(server.identity().clone());
+    for number in 0..HANDSHAKES {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let address = std::net::Ipv4Addr::LOCALHOST.into();
+        let (connected, accepted) = tokio::join!(
+            tls::connect_with(options, address, here, client, &expected),
+            tls::accept_with(options, there, server)
+        );
+        let (mut near, mut far) = (connected.unwrap().0, accepted.unwrap().0);
+        far.seal(&[b"hello"]).unwrap();
+        poll_fn(|cx| far.poll_send(cx)).await.unwrap();
+        poll_fn(|cx| near.poll_receive(cx, &mut |_| {})).await.unwrap();
+        let resumed = near.negotiated().handshake == Handshake::Resumed;
+        assert!(resumed == options.resumption || number == 0);
+    }
 }
 
 fn asynchronous(stream: TcpStream) -> tokio::net::TcpStream {
