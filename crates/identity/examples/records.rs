@@ -32,7 +32,7 @@ fn main() {
             }
             for records in LAYERS {
                 let sample =
-                    transfer(Options { records, ..Options::default() }, &client, &server, gigabytes << 30);
+                    transfer(Options { records, resumption: false }, &client, &server, gigabytes << 30);
                 println!("{provider} round {round} {records:?}: {sample}");
             }
         }
