@@ -31,12 +31,15 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What the command line asks for; a part of a name's beginning is enough.
+    /// What the command line asks for: whole names, or how names begin.
     pub fn of(run: &Run) -> anyhow::Result<Self> {
         let all = case::cases();
+        let exact = every_name();
         let named = |name: &str, quick: bool| match run.only.as_slice() {
             [] => !run.quick || quick,
-            only => only.iter().any(|start| name.starts_with(start.as_str())),
+            only => only
+                .iter()
+                .any(|word| name == word || !exact.contains(word) && name.starts_with(word.as_str())),
         };
         let mut cases: Vec<Case> = all.iter().filter(|case| named(&case.name, case.quick)).cloned().collect();
         // An open loop's rate is a share of what the closed one reached.
@@ -137,6 +140,8 @@ mod tests {
         let quick = Selection::of(&run(&["--quick"])).unwrap();
         assert!(quick.cases.len() < all.cases.len() && !quick.pods && quick.workloads.is_empty());
         assert!(Selection::of(&run(&["--only", "nonsense"])).is_err());
+        let exact = Selection::of(&run(&["--only", "workloads-1000,bulk"])).unwrap();
+        assert_eq!((exact.workloads, exact.cases.len()), (vec![1_000], 4));
     }
 
     #[test]

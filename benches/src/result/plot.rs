@@ -143,7 +143,9 @@ fn node(outcome: &Outcome) -> Option<String> {
             picture.line(&fitted, ink, true);
         }
         let megabytes = kind.bytes(PODS as usize)?.0 / 1e6;
-        picture.text((end.0, end.1 - 9.0), Anchor::End, "", &format!("{name}: {megabytes:.0} MB"));
+        // Below the lowest line, above the others.
+        let beside = if ink == Ink::Ours { 18.0 } else { -9.0 };
+        picture.text((end.0, end.1 + beside), Anchor::End, "", &format!("{name}: {megabytes:.0} MB"));
     }
     Some(picture.finish(BOTTOM + 40.0))
 }

@@ -1,11 +1,11 @@
 //! What does it cost a node to know many workloads, and how soon does it follow a change?
 
 use std::fmt::Write;
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 
 use super::settled_memory;
@@ -13,7 +13,7 @@ use crate::machine::foreign::Foreign;
 use crate::machine::process::{Memory, Times};
 use crate::sample::{self, Lengths, Sample};
 use crate::stage::resources::{NAMESPACE, push_pod};
-use crate::stage::{Stage, mesh};
+use crate::stage::{PORT, Stage, mesh};
 use crate::work::churn::ask;
 use crate::work::load::Work;
 
@@ -23,6 +23,8 @@ const IN_A_FILE: usize = 1_000;
 const CHANGES: usize = 3;
 /// Longest wait for all workloads to be known, and for a change.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// The port of the Service that comes with the last workload.
+const PROBE_PORT: u16 = 80;
 /// How long one attempt of a request may take.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
@@ -33,7 +35,7 @@ pub struct Known {
     pub path: String,
     /// Workloads beside the two that talk.
     pub workloads: usize,
-    /// Seconds from the first file's writing until every node knew the last one.
+    /// Seconds from the first file's writing until a Service that came with the last one could be used.
     pub seconds: f64,
     /// Processor seconds of the ztunnels for it.
     pub processor: f64,
@@ -88,21 +90,18 @@ fn grow(
         stage.proxies.iter().map(|proxy| Times::of(proxy.pid()).map(Times::both)).sum()
     };
     let (begun, processor) = (Instant::now(), used(stage)?);
-    for file in 0..known.workloads.div_ceil(IN_A_FILE) {
+    let files_count = known.workloads.div_ceil(IN_A_FILE);
+    for file in 0..files_count {
         let numbers = file * IN_A_FILE..((file + 1) * IN_A_FILE).min(known.workloads);
-        files.write(&format!("others-{file}"), &others(numbers), false)?;
-    }
-    let last = name(known.workloads - 1);
-    for index in 0..stage.proxies.len() {
-        let node = stage.network.node(index)?.clone();
-        while !mesh::knows(&node, &last) {
-            stage.check()?;
-            if begun.elapsed() > PATIENCE {
-                bail!("node {index} does not know workload {last} after {PATIENCE:?}");
-            }
-            std::thread::sleep(Duration::from_millis(100));
+        let mut text = others(numbers);
+        if file + 1 == files_count {
+            text.push_str(&service(known.workloads, probe(known.workloads)));
         }
+        files.write(&format!("others-{file}"), &text, false)?;
     }
+    // Not by a dump of the configuration: with many workloads that costs the ztunnel more than the workloads do.
+    let by_service = SocketAddr::from((probe(known.workloads), PROBE_PORT));
+    until(stage, by_service, true)?;
     known.seconds = begun.elapsed().as_secs_f64();
     known.processor = used(stage)? - processor;
     settled_memory(&stage.proxies)?;
@@ -111,21 +110,39 @@ fn grow(
     known.controller = Memory::of(controller.pid())?;
     for _ in 0..CHANGES {
         files.write("refuse", &refusal(), false)?;
-        known.changes.push(until(stage, false)?);
+        known.changes.push(until(stage, stage.to, false)?);
         files.remove("refuse")?;
-        known.changes.push(until(stage, true)?);
+        known.changes.push(until(stage, stage.to, true)?);
     }
     let work = Work::Requests { connections: 64, rate: None };
     let case = format!("workloads-{}", known.workloads);
     known.requests = Some(sample::take(stage, program, (&case, 0), work, lengths, foreign)?);
+    for index in 0..stage.proxies.len() {
+        let last = name(known.workloads - 1);
+        ensure!(mesh::knows(stage.network.node(index)?, &last), "node {index} does not know workload {last}");
+    }
     Ok(())
 }
 
+/// The address of the Service that comes with so many workloads.
+fn probe(workloads: usize) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 96, 0, 0)) + workloads as u32 % 65_521)
+}
+
+/// A Service in front of the server.
+fn service(number: usize, address: Ipv4Addr) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: probe-{number}, namespace: {NAMESPACE}}}\nspec:\n  \
+         clusterIP: {address}\n  clusterIPs: [\"{address}\"]\n  selector: {{app: server}}\n  \
+         ports: [{{name: http, port: {PROBE_PORT}, targetPort: {PORT}}}]\n"
+    )
+}
+
 /// Milliseconds until a new connection passes, or does not.
-fn until(stage: &mut Stage, passes: bool) -> anyhow::Result<f64> {
+fn until(stage: &mut Stage, to: SocketAddr, passes: bool) -> anyhow::Result<f64> {
     let begun = Instant::now();
     loop {
-        let (to, attempted) = (stage.to, Instant::now());
+        let attempted = Instant::now();
         let asked = stage.client.netns.run(|| -> anyhow::Result<()> {
             let stream = TcpStream::connect_timeout(&to, ATTEMPT)?;
             stream.set_read_timeout(Some(ATTEMPT))?;

@@ -76,8 +76,7 @@ pub fn paths(
     for variant in variants {
         let (name, settings) =
             variant.split_once(':').context("--variant takes NAME:VARIABLE=VALUE[,...]")?;
-        let pair =
-            |text: &str| Some(text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))?);
+        let pair = |text: &str| text.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let settings: Option<Vec<_>> = settings.split(',').map(pair).collect();
         let settings = settings.context("--variant takes NAME:VARIABLE=VALUE[,...]")?;
         paths.extend(PathSpec::mesh(&format!("{AMBIT}-{name}"), ours.clone(), &settings));
@@ -112,7 +111,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let other = format!("theirs={}", file.path().display());
         let variants = ["plain:A=1,B=2".to_owned()];
-        let paths = paths("ztunnel".into(), true, &[other.clone()], &variants).unwrap();
+        let paths = paths("ztunnel".into(), true, std::slice::from_ref(&other), &variants).unwrap();
         let names: Vec<_> = paths.iter().map(|path| path.name.as_str()).collect();
         assert_eq!(
             names,
