@@ -24,6 +24,17 @@ pub struct Lengths {
     pub window: Duration,
 }
 
+/// One proxy in a sample.
+#[derive(Debug, Clone, Serialize)]
+pub struct Proxy {
+    /// Its name: `ztunnel-0` is on the client's node, `envoy-client` in its pod.
+    pub name: String,
+    /// Processor seconds within the window.
+    pub times: Times,
+    /// At the end of the window; the peak is that of this sample.
+    pub memory: Memory,
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Sample {
@@ -39,8 +50,8 @@ pub struct Sample {
     pub figures: Figures,
     /// Processor seconds of the proxies together.
     pub proxies: Times,
-    /// Of each proxy.
-    pub each_proxy: Vec<(String, Times)>,
+    /// What each proxy used and holds.
+    pub each_proxy: Vec<Proxy>,
     /// Of client and server.
     pub ends: f64,
     /// Of the whole machine, without stolen time and without what others used.
@@ -131,14 +142,14 @@ fn measure(
     std::thread::sleep(lengths.window);
     let after = Used::read(stage, &client, foreign)?;
     let figures = client.end();
-    let memories = stage.proxies.iter().map(|proxy| Memory::of(proxy.pid()));
-    sample.memory = memories.sum::<anyhow::Result<Memory>>()?;
     let processors = after.processors.since(before.processors);
     let seconds = (after.at - before.at).as_secs_f64();
-    let spent = after.proxies.iter().zip(&before.proxies).map(|(after, before)| after.since(*before));
-    let names = stage.proxies.iter().map(|proxy| proxy.name().to_owned());
-    sample.each_proxy = names.zip(spent).collect();
-    sample.proxies = sample.each_proxy.iter().fold(Times::default(), |sum, (_, times)| sum + *times);
+    for ((proxy, after), before) in stage.proxies.iter().zip(&after.proxies).zip(&before.proxies) {
+        let (name, times, memory) = (proxy.name().to_owned(), after.since(*before), Memory::of(proxy.pid())?);
+        sample.proxies = sample.proxies + times;
+        sample.memory = sample.memory + memory;
+        sample.each_proxy.push(Proxy { name, times, memory });
+    }
     sample.ends = after.ends - before.ends;
     let foreign = (after.foreign - before.foreign).max(0.0);
     sample.machine = (processors.busy - foreign).max(0.0);

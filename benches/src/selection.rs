@@ -94,9 +94,9 @@ pub fn chosen_paths(all: Vec<PathSpec>, wanted: &[String]) -> anyhow::Result<Vec
 /// How often and how long.
 pub fn plan(run: &Run) -> Plan {
     let (rounds, window, again_within) = match (run.quick, run.full) {
-        (true, _) => (2, 1.0, 120),
+        (true, _) => (2, 1.0, 90),
         (_, true) => (7, 3.0, 3600),
-        _ => (3, 1.2, 560),
+        _ => (3, 1.2, 240),
     };
     Plan {
         rounds: run.rounds.unwrap_or(rounds).max(1),

@@ -21,6 +21,8 @@ use crate::work::load::Work;
 const IN_A_FILE: usize = 1_000;
 /// Times that a change is made and taken back.
 const CHANGES: usize = 3;
+/// No further change is made after this much time.
+const ENOUGH: Duration = Duration::from_secs(15);
 /// Longest wait for all workloads to be known, and for a change.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The port of the Service that comes with the last workload.
@@ -108,7 +110,11 @@ fn grow(
     known.each = stage.proxies.iter().map(|proxy| Memory::of(proxy.pid())).collect::<anyhow::Result<_>>()?;
     let controller = stage.control.first().context("there is no controller")?;
     known.controller = Memory::of(controller.pid())?;
+    let changing = Instant::now();
     for _ in 0..CHANGES {
+        if changing.elapsed() > ENOUGH {
+            break;
+        }
         files.write("refuse", &refusal(), false)?;
         known.changes.push(until(stage, stage.to, false)?);
         files.remove("refuse")?;
