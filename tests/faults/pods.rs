@@ -17,7 +17,8 @@ use ambit_tests::{client, http};
 
 pub(crate) const TESTS: &[Test] = &[
     ("a_pod_is_deleted_under_traffic", a_pod_is_deleted_under_traffic),
-    ("f09_an_address_gets_another_identity", f09_an_address_gets_another_identity),
+    ("f09_an_address_gets_another_identity", || another_identity(Side::B)),
+    ("f09_an_address_of_the_same_node_gets_another_identity", || another_identity(Side::A)),
     ("a28_a_pod_is_replaced_under_its_name", a28_a_pod_is_replaced_under_its_name),
 ];
 
@@ -85,10 +86,11 @@ fn talks(from: &Pod, to: &Pod) -> [TcpStream; 2] {
     })
 }
 
-fn f09_an_address_gets_another_identity() {
-    let mut mesh = Mesh::started("reused");
+/// The client is on node A, the address on either.
+fn another_identity(side: Side) {
+    let mut mesh = Mesh::started(&format!("reused-{}", side.name()));
     let web = mesh.pod("web", Side::A);
-    let mut old = mesh.add(PodSpec::new("cart", Side::B));
+    let mut old = mesh.add(PodSpec::new("cart", side));
     mesh.settled();
     let address = old.at(8080);
     for round in 0..6 {
@@ -101,8 +103,8 @@ fn f09_an_address_gets_another_identity() {
         let IpAddr::V4(v4) = address.ip() else { panic!() };
         mesh.delete(&old);
         drop(server);
-        let place = mesh.topology.attach_at(Side::B, v4.octets()[3]);
-        let new = mesh.add_at(PodSpec::new(&format!("other-{round}"), Side::B), place);
+        let place = mesh.topology.attach_at(side, v4.octets()[3]);
+        let new = mesh.add_at(PodSpec::new(&format!("other-{round}"), side), place);
         let its = Server::http(new.netns(), 8080, &new.spec.name);
         // A request may fail until the new pod is known. What succeeds was meant for it.
         let answered = || {

@@ -30,10 +30,21 @@ pub struct Seen {
     pub way: Way,
     /// Who connected.
     pub source: SocketAddr,
-    /// Whom this proxy dialled.
+    /// Whom this proxy dialled; of a hand-over by its client, the tunnel that it stands for.
     pub actual: SocketAddr,
-    /// Whether it is carried in a tunnel.
-    pub tunnel: bool,
+    /// How it is carried.
+    pub carried: Carried,
+}
+
+/// How a connection is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carried {
+    /// As it is.
+    Plain,
+    /// In a tunnel.
+    Tunnel,
+    /// Handed over to another pod of this node. Shown as a tunnel, with a mark of our own beside it.
+    HandOver,
 }
 
 /// Which way a connection goes, seen from the pod.
@@ -80,22 +91,23 @@ impl Drop for Line {
 
 /// Connections under the names of Istio's ztunnel.
 pub fn dump(connections: &[Seen]) -> Value {
-    let protocol = |seen: &Seen| if seen.tunnel { "HBONE" } else { "TCP" };
+    let line = |seen: &Seen, original: Value| {
+        let mut line = json!({
+            "src": seen.source,
+            "originalDst": original,
+            "actualDst": seen.actual,
+            "protocol": if seen.carried == Carried::Plain { "TCP" } else { "HBONE" },
+        });
+        if seen.carried == Carried::HandOver {
+            line["path"] = json!("same-node");
+        }
+        line
+    };
     let (mut inbound, mut outbound) = (Vec::new(), Vec::new());
     for seen in connections {
         match &seen.way {
-            Way::Inbound(service) => inbound.push(json!({
-                "src": seen.source,
-                "originalDst": service.as_deref(),
-                "actualDst": seen.actual,
-                "protocol": protocol(seen),
-            })),
-            Way::Outbound(original) => outbound.push(json!({
-                "src": seen.source,
-                "originalDst": original,
-                "actualDst": seen.actual,
-                "protocol": protocol(seen),
-            })),
+            Way::Inbound(service) => inbound.push(line(seen, json!(service.as_deref()))),
+            Way::Outbound(original) => outbound.push(line(seen, json!(original))),
         }
     }
     json!({ "inbound": inbound, "outbound": outbound })

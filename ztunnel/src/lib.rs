@@ -6,10 +6,13 @@
 
 pub mod admin;
 pub mod admit;
+pub mod arrival;
 pub mod certificate_metrics;
 pub mod configuration;
 pub mod connections;
+pub mod doors;
 pub mod dump;
+pub mod hand_over;
 pub mod handshakes;
 pub mod inbound;
 pub mod inbound_service;
@@ -24,6 +27,7 @@ pub mod pods;
 pub mod process;
 pub mod proxy;
 pub mod resolve;
+pub mod same_node;
 pub mod settings;
 pub mod stale;
 pub mod tunnels;

@@ -1,23 +1,25 @@
-//! The outbound flow: a captured connection of a pod, to wherever it was going. capture -> resolve -> connect -> relay
-//! -> report.
+//! The outbound flow: a captured connection of a pod, to wherever it was going. capture -> resolve -> connect (or hand
+//! over, to a pod of the same node) -> relay -> report.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, Key, TraceParent};
-use ambit_model::Workload;
+use ambit_model::{Text, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
 use ambit_transport::{Watch, relay};
 
-use crate::connections::{Seen, Way};
+use crate::connections::{Carried, Seen, Way};
+use crate::hand_over::{Departure, hand_over};
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, conclude, of_open, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 use crate::resolve::{NextHop, resolve};
+use crate::same_node::{Hop, Neighbour, neighbour};
 
 /// Longest wait for a stream: dial, TLS, HTTP/2 and the far side's own dial together.
 const OPEN_PATIENCE: Duration = Duration::from_secs(20);
@@ -45,11 +47,11 @@ async fn carry<N: Network, S: Stream>(
     drain: &Watch,
     report: &mut ConnectionReport,
 ) -> Result<(), Failure> {
-    let Ends { peer, destination } = ends;
+    let peer = ends.peer;
     let own = pod.known(&proxy.configuration).await;
     let own = own.map_err(|unknown| Failure::new(ResponseFlag::IdentityError, unknown))?;
     report.source(own.clone());
-    let next = resolve(&proxy.configuration.snapshot(), &own, destination, &mut rand::rng());
+    let (next, near) = next_hop(proxy, &own, ends);
     match next {
         NextHop::Reject(reason) => Err(Failure::connect(reason)),
         NextHop::Passthrough { address, service } => {
@@ -74,19 +76,49 @@ async fn carry<N: Network, S: Stream>(
             if let Some(service) = service {
                 report.service(service);
             }
+            let authority = Authority::address(authority).map_err(|bad| of_open(bad.into()))?;
+            if let Some(neighbour) = near {
+                report.same_node().opened();
+                let departure = Departure {
+                    proxy,
+                    pod,
+                    identity: &own.identity,
+                    drain,
+                    ends,
+                    gateway,
+                    authority,
+                    asked: host,
+                };
+                // Boxed: it lives as long as the connection, but only where there is one.
+                return Box::pin(hand_over(departure, client, neighbour, report)).await;
+            }
             let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
-            let request = connect_request(&own, peer, authority, host).map_err(of_open)?;
+            let request = connect_request(&own, peer, authority, host);
             report.opened();
             let stream = open(proxy, &key, request).await?;
-            let _line = proxy.connections.list(pod, seen(ends, gateway, true));
+            let _line = proxy.connections.list(pod, seen(ends, gateway, Carried::Tunnel));
             let ended = relay(client, stream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
             of_relay(ended)
         }
     }
 }
 
-fn seen(Ends { peer, destination }: Ends, actual: SocketAddr, tunnel: bool) -> Seen {
-    Seen { way: Way::Outbound(destination), source: peer, actual, tunnel }
+/// Where the connection goes, and the pod there if this process serves it itself.
+fn next_hop<N: Network>(proxy: &Proxy<N>, own: &Workload, ends: Ends) -> (NextHop, Option<Neighbour>) {
+    let snapshot = proxy.configuration.snapshot();
+    let next = resolve(&snapshot, own, ends.destination, &mut rand::rng());
+    let near = match &next {
+        NextHop::Hbone { gateway, authority, workload, expected, .. } => {
+            let hop = Hop { gateway: *gateway, authority: *authority, workload, expected };
+            neighbour(proxy, &snapshot, own, ends.peer, hop)
+        }
+        _ => None,
+    };
+    (next, near)
+}
+
+fn seen(Ends { peer, destination }: Ends, actual: SocketAddr, carried: Carried) -> Seen {
+    Seen { way: Way::Outbound(destination), source: peer, actual, carried }
 }
 
 async fn plainly<N: Network, S: Stream>(
@@ -101,7 +133,7 @@ async fn plainly<N: Network, S: Stream>(
     report.destination_address(address);
     report.opened();
     let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
-    let _line = proxy.connections.list(pod, seen(ends, address, false));
+    let _line = proxy.connections.list(pod, seen(ends, address, Carried::Plain));
     let ended = relay(client, upstream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
     of_relay(ended)
 }
@@ -129,12 +161,12 @@ async fn open<N: Network>(
 fn connect_request(
     own: &Workload,
     peer: SocketAddr,
-    authority: SocketAddr,
-    host: Option<ambit_model::Text>,
-) -> Result<ConnectRequest, ambit_hbone::OpenError> {
-    let mut request = ConnectRequest::new(Authority::address(authority)?);
+    authority: Authority,
+    host: Option<Text>,
+) -> ConnectRequest {
+    let mut request = ConnectRequest::new(authority);
     request.baggage = Baggage::from(own).encode();
     request.forwarded = Forwarded { client: peer, host }.encode();
     request.traceparent = TraceParent::random().encode();
-    Ok(request)
+    request
 }

@@ -1,12 +1,13 @@
 //! What the end of a flow means: whose fault, which flag, how loud (design decision 14: counted and logged once).
 
+use std::io;
 use std::sync::Arc;
 
 use ambit_hbone::{ConnectError, H2Error, OpenError};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::report::{ConnectionReport, Failure, Passed, Severity};
 use ambit_transport::dial::DialFailure;
-use ambit_transport::relay::{FailureKind, SharedCounters, Side};
+use ambit_transport::relay::{Direction, FailureKind, SharedCounters, Side};
 use ambit_transport::{Abort, CloseReason, Counters, DialError, RelayError, Relayed};
 
 use crate::pod::PodSocketError;
@@ -71,6 +72,55 @@ pub fn of_relay(ended: Result<Relayed, RelayError>) -> Result<(), Failure> {
         }
         Err(error @ RelayError::Failed { side: Side::Upstream, .. }) => Err(Failure::connect(error)),
     }
+}
+
+/// Who cut a hand-over short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The source pod.
+    BySource,
+    /// The destination pod, or a policy of its.
+    ByDestination,
+    /// The process.
+    ByBoth,
+    /// The way between them: the address is nobody's any more.
+    Between,
+}
+
+/// The end of the one relay of a hand-over: what its source and what its destination have to say. As with a tunnel between
+/// them, each hears of what happened at the other end as a reset.
+pub fn of_hand_over(
+    ended: Result<Relayed, RelayError>,
+    cut: Option<Cut>,
+) -> (Result<(), Failure>, Result<(), Failure>) {
+    let by = match &ended {
+        Ok(_) => return (Ok(()), Ok(())),
+        Err(RelayError::Failed { side: Side::Downstream, .. }) => Cut::BySource,
+        Err(RelayError::Failed { side: Side::Upstream, .. }) => Cut::ByDestination,
+        Err(RelayError::Closed { .. }) => cut.unwrap_or(Cut::ByBoth),
+    };
+    match by {
+        Cut::BySource => (of_relay(ended), heard_of(Side::Downstream)),
+        Cut::ByDestination => (heard_of(Side::Upstream), of_relay(ended)),
+        Cut::ByBoth => (Err(Failure::drained()), Err(Failure::drained())),
+        Cut::Between => (heard_of(Side::Upstream), heard_of(Side::Downstream)),
+    }
+}
+
+fn heard_of(side: Side) -> Result<(), Failure> {
+    let direction = match side {
+        Side::Downstream => Direction::Send,
+        Side::Upstream => Direction::Receive,
+    };
+    let source = io::Error::new(io::ErrorKind::ConnectionReset, "the other end of the hand-over ended it");
+    of_relay(Err(RelayError::Failed {
+        side,
+        direction,
+        kind: FailureKind::Reset,
+        source,
+        sent: 0,
+        received: 0,
+    }))
 }
 
 /// A tunnel or stream that could not be had.

@@ -11,7 +11,7 @@ use ambit_telemetry::report::{ConnectionReport, Failure};
 use ambit_transport::{Watch, relay};
 
 use crate::admit::admit;
-use crate::connections::{Seen, Way};
+use crate::connections::{Carried, Seen, Way};
 use crate::inbound_service::service;
 use crate::network::{Ends, Network, Stream};
 use crate::outcome::{Counted, conclude, of_relay};
@@ -61,7 +61,7 @@ async fn carry<N: Network, S: Stream>(
     let mut place = Box::pin(admit(proxy, pod, &own, &connection, report)).await.map_err(Failure::denied)?;
     let options = proxy.application_options(peer.ip(), destination);
     let application = proxy.network.dial(pod, &options, destination).await.map_err(Failure::connect)?;
-    let seen = Seen { way: Way::Inbound(None), source: peer, actual: destination, tunnel: false };
+    let seen = Seen { way: Way::Inbound(None), source: peer, actual: destination, carried: Carried::Plain };
     let _line = proxy.connections.list(pod, seen);
     let close = async {
         tokio::select! {

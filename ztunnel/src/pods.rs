@@ -302,13 +302,15 @@ async fn start(proxy: Arc<Proxy>, pod: Arc<Pod>, drain: Watch) -> Result<(), Pod
     let plain = pod.listen(ports::INBOUND_PLAINTEXT, ipv6)?;
     let tunnels = pod.listen(ports::HBONE, ipv6)?;
     proxy.pods.lock().insert(pod.instance.clone(), pod.clone());
-    serve(captured, &proxy, &pod, &drain, original_destination, outbound);
-    serve(plain, &proxy, &pod, &drain, original_destination, plaintext);
-    serve(tunnels, &proxy, &pod, &drain, |stream| stream.local_addr().map(canonical), tunnel);
+    let door = proxy.doors.open(&pod, &drain);
+    serve(captured, &proxy, &pod, &drain, original_destination, outbound, ());
+    serve(plain, &proxy, &pod, &drain, original_destination, plaintext, ());
+    serve(tunnels, &proxy, &pod, &drain, |stream| stream.local_addr().map(canonical), tunnel, door);
     Ok(())
 }
 
-/// Spawns the accept loop of one port; each connection becomes a task of `flow`, told where it was going by `target`.
+/// Spawns the accept loop of one port; each connection becomes a task of `flow`, told where it was going by `target`. `held` lives
+/// as long as the loop.
 fn serve<F, Fut>(
     listener: TcpListener,
     proxy: &Arc<Proxy>,
@@ -316,12 +318,14 @@ fn serve<F, Fut>(
     drain: &Watch,
     target: fn(&TcpStream) -> io::Result<SocketAddr>,
     flow: F,
+    held: impl Send + 'static,
 ) where
     F: Fn(Arc<Proxy>, Arc<Pod>, Socket, Ends, Watch) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
     tokio::spawn(async move {
+        let _held = held;
         let options =
             AcceptOptions { keepalive: proxy.settings.keepalive.clone(), ..AcceptOptions::default() };
         accept_loop(listener, &options, drain.clone(), |stream, peer| match target(&stream) {

@@ -15,10 +15,13 @@ use parking_lot::Mutex;
 
 use crate::configuration::Configuration;
 use crate::connections::Connections;
+use crate::doors::Doors;
+use crate::hand_over::Courses;
 use crate::handshakes::Handshakes;
 use crate::live::Live;
 use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
+use crate::same_node::Pairs;
 use crate::settings::Settings;
 use crate::tunnels::{PodDialer, Rotation};
 
@@ -49,6 +52,12 @@ pub struct Proxy<N: Network = Namespaces> {
     pub tunnel_server: ServerSettings,
     /// The pods that this worker serves, by instance.
     pub pods: Pods,
+    /// Those whose tunnel port is served, by name.
+    pub doors: Doors,
+    /// Which certificates accept each other.
+    pub pairs: Pairs,
+    /// Connections that are handed over within the node.
+    pub courses: Courses,
 }
 
 /// The pods of a worker, by [`Pod::instance`]; also where the tunnel dialer finds the namespace to dial from.
@@ -84,6 +93,9 @@ impl<N: Network> Proxy<N> {
             certificates,
             traffic,
             pods,
+            doors: Doors::default(),
+            pairs: Pairs::default(),
+            courses: Courses::default(),
         }
     }
 

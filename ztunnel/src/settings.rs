@@ -83,8 +83,19 @@ pub struct Settings {
     pub splice: bool,
     /// The mesh's TLS (`AMBIT_TLS_RECORDS`, `AMBIT_TLS_RESUMPTION`).
     pub tls: tls::Options,
+    /// How two pods of this node reach each other (`AMBIT_SAME_NODE`).
+    pub same_node: SameNode,
     /// Administration port on localhost, metrics port and readiness port.
     pub ports: Ports,
+}
+
+/// How a connection goes from a pod to another of the same node, once all that a tunnel would prove is known to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameNode {
+    /// `handover`: given over inside this process, with the same checks and reports, not encrypted.
+    Handover,
+    /// `tunnel`: through a tunnel, as between nodes.
+    Tunnel,
 }
 
 /// The ports that ztunnel serves for operators in its own namespace. `AMBIT_ADMIN_PORT`, `AMBIT_STATS_PORT` and
@@ -152,6 +163,11 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
         tls: tls_options(env),
+        same_node: env.choice(
+            "AMBIT_SAME_NODE",
+            SameNode::Handover,
+            &[("handover", SameNode::Handover), ("tunnel", SameNode::Tunnel)],
+        ),
         ports: Ports {
             admin: env.number("AMBIT_ADMIN_PORT", ports::ADMIN, 0..=u16::MAX),
             stats: env.number("AMBIT_STATS_PORT", ports::STATS, 0..=u16::MAX),
@@ -333,6 +349,13 @@ mod tests {
         assert!(!off.tls.resumption);
         let error = of("rustls").unwrap_err().to_string();
         assert!(error.contains("AMBIT_TLS_RECORDS") && error.contains("own, library"), "{error}");
+    fn pods_of_one_node_are_joined_or_tunnelled() {
+        let of = |value: &str| read(&[("NODE_NAME", "n1"), ("AMBIT_SAME_NODE", value)]);
+        assert_eq!(of("").unwrap().same_node, SameNode::Handover);
+        assert_eq!(of("handover").unwrap().same_node, SameNode::Handover);
+        assert_eq!(of("tunnel").unwrap().same_node, SameNode::Tunnel);
+        let error = of("plain").unwrap_err().to_string();
+        assert!(error.contains("AMBIT_SAME_NODE") && error.contains("handover, tunnel"), "{error}");
     }
 
     #[test]

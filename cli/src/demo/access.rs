@@ -34,6 +34,9 @@ pub(crate) struct Line {
     pub(crate) error: Option<String>,
     /// The policy that allowed it.
     pub(crate) policy: Option<String>,
+    /// `same-node` when the two pods were joined inside one proxy, without encryption.
+    #[serde(rename = "connection.path")]
+    pub(crate) path: Option<String>,
     scope: String,
 }
 

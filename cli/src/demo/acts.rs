@@ -39,24 +39,23 @@ fn expect_row(name: &str, passed: bool, row: &Row) {
 async fn identities(stage: &Stage) -> anyhow::Result<()> {
     event::section(
         "Who is who",
-        "The shop's programs speak plain HTTP. The mesh carries it in mutual TLS: each end proves who it is.",
+        "The shop's programs speak plain HTTP. Between nodes the mesh carries it in mutual TLS; two pods of one node are \
+         joined inside its proxy. Either way each end proves who it is, and policies decide.",
     );
     let first = stage.one_call("web", "GET", "http://cart/items").await?;
-    if first.is_mutual() && first.is_answered() {
+    let encrypted = first.is_encrypted() && first.is_answered();
+    if encrypted {
         event::tell(&Event::FirstEncrypted);
     }
-    expect_row(
-        "both ends prove who they are, across nodes",
-        first.is_mutual() && first.is_answered(),
-        &first,
-    );
+    expect_row("both ends prove who they are, across nodes encrypted", encrypted, &first);
     let rows = stage.call("web", "POST", "http://cart/checkout").await?;
     let same_node = rows.iter().find(|row| row.from == "cart" && row.to == "catalog");
     let mutual = rows.len() == 3 && rows.iter().all(|row| row.is_mutual() && row.is_answered());
     let sentences: Vec<_> = rows.iter().map(Row::sentence).collect();
     expect("a call that leads to others: each under its own identity", mutual, sentences.join("; "));
     if let Some(row) = same_node {
-        expect_row("two pods on one node prove who they are, too", row.is_mutual() && row.is_answered(), row);
+        let joined = row.is_mutual() && !row.is_encrypted() && row.is_answered();
+        expect_row("two pods on one node prove who they are, too, and are joined in its proxy", joined, row);
     }
     let address = Pod::named("catalog").map(|pod| pod.virtual_addresses()[1]);
     if let Some(address) = address.filter(|_| stage.topology.ipv6) {

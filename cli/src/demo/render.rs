@@ -86,6 +86,7 @@ pub(crate) fn row(style: Style, row: &Row) -> Vec<String> {
     };
     let (how, identity) = match &row.security {
         Security::MutualTls { client, .. } => (style.green("mutual TLS"), client.as_str()),
+        Security::SameNode { client, .. } => (style.green("same node "), client.as_str()),
         Security::Plaintext => (style.yellow("plaintext "), "no identity"),
     };
     let said = verdict(row);

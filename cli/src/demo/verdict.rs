@@ -38,6 +38,14 @@ pub(crate) enum Security {
         /// SPIFFE ID of the server.
         server: String,
     },
+    /// Given over inside the proxy of the one node that both pods are on; both proved who they are, nothing was
+    /// encrypted.
+    SameNode {
+        /// SPIFFE ID of the client.
+        client: String,
+        /// SPIFFE ID of the server.
+        server: String,
+    },
     /// As it is; nobody proved anything.
     Plaintext,
 }
@@ -142,8 +150,12 @@ fn server(line: &Option<Line>, call: &Call) -> Option<&'static Pod> {
 /// By the server's word where there is one: it saw what arrived.
 fn security(out: Option<&Line>, inbound: Option<&Line>) -> Security {
     match inbound.or(out) {
-        Some(Line { source_identity: Some(client), destination_identity: Some(server), .. }) => {
-            Security::MutualTls { client: client.clone(), server: server.clone() }
+        Some(Line { source_identity: Some(client), destination_identity: Some(server), path, .. }) => {
+            let (client, server) = (client.clone(), server.clone());
+            match path.as_deref() {
+                Some("same-node") => Security::SameNode { client, server },
+                _ => Security::MutualTls { client, server },
+            }
         }
         _ => Security::Plaintext,
     }
@@ -164,11 +176,16 @@ fn verdict(out: Option<&Line>, inbound: Option<&Line>) -> Verdict {
 }
 
 impl Row {
-    /// Whether it was answered with success, through a tunnel, between the two pods' own identities.
+    /// Whether both ends proved to be the two pods.
     pub(crate) fn is_mutual(&self) -> bool {
         let identity = |name: &str| Pod::named(name).map(Pod::identity);
-        matches!(&self.security, Security::MutualTls { client, server }
+        matches!(&self.security, Security::MutualTls { client, server } | Security::SameNode { client, server }
             if Some(client) == identity(&self.from).as_ref() && Some(server) == identity(&self.to).as_ref())
+    }
+
+    /// Whether it went through a tunnel between the two pods' own identities.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.is_mutual() && matches!(self.security, Security::MutualTls { .. })
     }
 
     /// Whether it was let in and answered with success.
@@ -192,6 +209,9 @@ impl Row {
     pub(crate) fn sentence(&self) -> String {
         let security = match &self.security {
             Security::MutualTls { client, server } => format!("mutual TLS from {client} to {server}"),
+            Security::SameNode { client, server } => {
+                format!("within the node's proxy, not encrypted, from {client} to {server}")
+            }
             Security::Plaintext => "plaintext".to_owned(),
         };
         let verdict = match &self.verdict {

@@ -14,6 +14,7 @@ use crate::settings::ServerSettings;
 
 pub use error::{AcceptError, ServeError};
 pub use incoming::Incoming;
+pub(crate) use incoming::proxy_status;
 use session::Session;
 
 /// What a connection did until it ended.

@@ -163,6 +163,14 @@ impl Certificate {
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.sessions
     }
+
+    pub(crate) fn bundle(&self) -> &Arc<TrustBundle> {
+        self.sessions.bundle()
+    }
+
+    pub(crate) fn der(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
 }
 
 impl fmt::Debug for Certificate {

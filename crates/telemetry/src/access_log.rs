@@ -19,6 +19,8 @@ pub(crate) struct Record<'a> {
     pub(crate) destination_address: SocketAddr,
     pub(crate) hbone_target: Option<&'a HboneTarget>,
     pub(crate) policy: Option<&'a str>,
+    /// How the bytes go, where that is neither a tunnel nor plain TCP to another process.
+    pub(crate) path: Option<&'a str>,
     pub(crate) sent: u64,
     pub(crate) received: u64,
     pub(crate) duration: Duration,
@@ -95,6 +97,7 @@ macro_rules! ended {
                 duration = format!("{}ms", $record.duration.as_millis()).as_str(),
                 error = $record.error,
                 policy = $record.policy,
+                connection.path = $record.path,
                 $message
             );
         }
@@ -124,6 +127,7 @@ pub(crate) fn opened(record: &Record<'_>) {
         dst.identity = texts.destination.identity.as_deref(),
         dst.cluster = texts.destination.cluster,
         direction = texts.direction,
+        connection.path = record.path,
         "connection opened"
     );
 }

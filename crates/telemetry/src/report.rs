@@ -74,6 +74,7 @@ struct Facts {
     service: Option<Arc<Service>>,
     security: SecurityPolicy,
     policy: Option<Text>,
+    same_node: bool,
 }
 
 impl Facts {
@@ -111,6 +112,7 @@ impl ConnectionReport {
             service: None,
             security: SecurityPolicy::Unknown,
             policy: None,
+            same_node: false,
         };
         Self {
             worker: worker.clone(),
@@ -168,6 +170,14 @@ impl ConnectionReport {
     /// The policy that allowed the connection, logged as `policy`. Ours, and only where there is one.
     pub fn policy(&mut self, policy: Text) -> &mut Self {
         self.facts.policy = Some(policy);
+        self
+    }
+
+    /// Both ends are pods of this node and joined inside this process: identities and policies were checked as for a
+    /// tunnel, the bytes are not encrypted since they leave neither process nor kernel. Logged as
+    /// `connection.path="same-node"`, which Istio does not have; the metrics are a tunnel's.
+    pub fn same_node(&mut self) -> &mut Self {
+        self.facts.same_node = true;
         self
     }
 
@@ -246,6 +256,7 @@ impl ConnectionReport {
             destination_address: facts.destination_address,
             hbone_target: facts.hbone_target.as_ref(),
             policy: facts.policy.as_deref(),
+            path: facts.same_node.then_some("same-node"),
             sent,
             received,
             duration: facts.start.elapsed(),

@@ -206,6 +206,28 @@ fn identities_are_logged_for_mutual_tls_only() {
 }
 
 #[test]
+fn a_hand_over_is_marked_in_the_log_and_counted_as_a_tunnel() {
+    let bench = Bench::new();
+    let lines = Captured::run(LogFormat::Json, "debug", || {
+        for reporter in [Reporter::Source, Reporter::Destination] {
+            let mut report = bench.accepted(reporter);
+            describe(&mut report);
+            report.same_node().opened();
+            report.finish(Ok(()));
+        }
+    });
+    assert_eq!(lines.len(), 4);
+    for line in &lines {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["connection.path"].as_str(), Some("same-node"));
+        assert_eq!(line["src.identity"].as_str(), Some("spiffe://cluster.local/ns/shop/sa/web"));
+    }
+    let (_, text) = bench.registry.encode("");
+    let mut closed = text.lines().filter(|line| line.starts_with("istio_tcp_connections_closed_total{"));
+    assert!(closed.all(|line| line.contains("connection_security_policy=\"mutual_tls\"")), "{text}");
+}
+
+#[test]
 fn a_report_is_small_and_goes_between_threads() {
     fn between_threads<T: Send + Sync>() {}
     between_threads::<ConnectionReport>();

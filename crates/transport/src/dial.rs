@@ -43,6 +43,8 @@ pub struct DialOptions {
     /// Dial from this address even if it is not local (`IP_TRANSPARENT`, `IP_FREEBIND`), the port chosen by the
     /// kernel. Must be of the target's family. Needs `CAP_NET_ADMIN` in the namespace.
     pub source: Option<IpAddr>,
+    /// Refuse a target that is not an address of this very namespace, so that nothing leaves it.
+    pub local: bool,
     /// `SO_MARK` of every packet, so that the pod's rules let it pass. Needs `CAP_NET_ADMIN` in the namespace.
     pub mark: Option<u32>,
     /// How long [`connect`] waits; Istio's ztunnel waits 10 s as well.
@@ -59,6 +61,7 @@ impl Default for DialOptions {
     fn default() -> Self {
         Self {
             source: None,
+            local: false,
             mark: None,
             timeout: Duration::from_secs(10),
             keepalive: Some(Keepalive::default()),
@@ -81,6 +84,8 @@ pub enum DialFailure {
     SourceUnavailable,
     /// A capability is missing.
     Denied,
+    /// The target was to be an address of this namespace and is not.
+    NotLocal,
     /// Source and target are of different families.
     FamilyMismatch,
     /// No descriptor or memory left.
@@ -117,6 +122,9 @@ impl fmt::Display for Remedy<'_> {
                 write!(f, "source address or port not available ({source}), check the source and free ports")
             }
             DialFailure::Denied => write!(f, "not permitted ({source}), give the process CAP_NET_ADMIN"),
+            DialFailure::NotLocal => {
+                f.write_str("it is not an address of this pod, check what the controller announces for it")
+            }
             DialFailure::FamilyMismatch => f.write_str("source and target are of different address families"),
             DialFailure::Exhausted => write!(f, "out of resources ({source}), raise the open-file limit"),
             DialFailure::Other => write!(f, "{source}"),
@@ -160,8 +168,25 @@ pub fn socket(options: &DialOptions, target: SocketAddr) -> Result<TcpSocket, Di
         let source = io::Error::from(io::ErrorKind::InvalidInput);
         return Err(DialError { target, failure: DialFailure::FamilyMismatch, source });
     }
+    if options.local && !is_local(target.ip()).map_err(|source| DialError::new(target, source))? {
+        let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        return Err(DialError { target, failure: DialFailure::NotLocal, source });
+    }
     let socket = prepare(options, target, source).map_err(|source| DialError::new(target, source))?;
     Ok(TcpSocket::from_std_stream(StdStream::from(socket)))
+}
+
+/// Whether an address is one of the calling thread's network namespace: the kernel lets a socket be bound to those only.
+fn is_local(ip: IpAddr) -> io::Result<bool> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = Socket::new(Domain::for_address(SocketAddr::new(ip, 0)), kind, Some(Protocol::TCP))?;
+    // Without it every probe would take a port.
+    let _ = setsockopt(&socket, sockopt::IpBindAddressNoPort, &true);
+    match socket.bind(&SockAddr::from(SocketAddr::new(ip, 0))) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(Errno::EADDRNOTAVAIL as i32) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn prepare(options: &DialOptions, target: SocketAddr, source: Option<IpAddr>) -> io::Result<Socket> {

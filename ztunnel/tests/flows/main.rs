@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod mesh;
+mod same_node;
 
 use ambit_model::policy::{Action, Clause, Match, Policy, Rule, Scope, StringMatch};
 use ambit_model::workload::Tunnel;
@@ -15,10 +16,48 @@ const WEB: &str = "10.0.0.1";
 const CART: &str = "10.0.0.2";
 const CART_APP: &str = "10.0.0.2:80";
 
-fn shop() -> Mesh {
-    let mut mesh = Mesh::new();
-    mesh.pod("web", WEB);
-    mesh.pod("cart", CART);
+/// Every test runs twice: with connections within the node handed over, and with a tunnel for each, as between nodes.
+macro_rules! in_both_modes {
+    ($($name:ident)*) => {
+        mod handover {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name("handover").await;
+            })*
+        }
+        mod tunnel {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name("tunnel").await;
+            })*
+        }
+    };
+}
+
+in_both_modes! {
+    bytes_go_both_ways_with_the_sources_identity_and_address
+    operators_see_open_connections_and_only_those
+    each_direction_ends_on_its_own
+    many_connections_share_a_tunnel_and_keep_their_bytes_apart
+    a_denied_connection_reaches_no_application
+    a_policy_change_closes_a_live_connection_and_spares_the_others
+    a_policy_attached_to_the_workload_later_closes_its_live_connections
+    a13_a_listed_policy_that_never_arrives_denies
+    a13_a_listed_policy_that_arrives_in_time_decides
+    a_pod_that_answers_with_another_identity_gets_no_byte
+    a28_agent_and_controller_must_agree_on_the_service_account
+    what_is_not_of_the_mesh_passes_through
+    a_mesh_workload_is_never_dialled_in_plaintext
+    plaintext_is_judged_without_identity
+    a_connection_to_a_pod_that_is_gone_ends_within_the_patience
+    a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them
+    an_identity_of_another_trust_domain_cannot_be_dialled_as_ours
+}
+
+async fn shop(mode: &str) -> Mesh {
+    let mut mesh = Mesh::new(mode);
+    mesh.pod("web", WEB).await;
+    mesh.pod("cart", CART).await;
     mesh
 }
 
@@ -61,9 +100,8 @@ async fn settle(mesh: &Mesh, expected: impl Fn(&str) -> bool) {
     panic!("never so: {}", mesh.metrics());
 }
 
-#[tokio::test]
-async fn bytes_go_both_ways_with_the_sources_identity_and_address() {
-    let mesh = shop();
+async fn bytes_go_both_ways_with_the_sources_identity_and_address(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect("web", CART_APP);
     client.write_all(b"ping").await.unwrap();
@@ -92,9 +130,8 @@ async fn bytes_go_both_ways_with_the_sources_identity_and_address() {
     .await;
 }
 
-#[tokio::test]
-async fn operators_see_open_connections_and_only_those() {
-    let mesh = shop();
+async fn operators_see_open_connections_and_only_those(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect("web", CART_APP);
     client.write_all(b"a").await.unwrap();
@@ -118,9 +155,8 @@ async fn operators_see_open_connections_and_only_those() {
     panic!("still listed: {:?}", mesh.connections("web"));
 }
 
-#[tokio::test]
-async fn each_direction_ends_on_its_own() {
-    let mesh = shop();
+async fn each_direction_ends_on_its_own(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect("web", CART_APP);
     client.write_all(b"question").await.unwrap();
@@ -134,9 +170,8 @@ async fn each_direction_ends_on_its_own() {
     assert_eq!(rest(client).await, b"a late answer");
 }
 
-#[tokio::test]
-async fn many_connections_share_a_tunnel_and_keep_their_bytes_apart() {
-    let mesh = shop();
+async fn many_connections_share_a_tunnel_and_keep_their_bytes_apart(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     tokio::spawn(async move {
         while let Some((server, _)) = cart.recv().await {
@@ -165,9 +200,8 @@ async fn many_connections_share_a_tunnel_and_keep_their_bytes_apart() {
     futures_util::future::join_all(clients).await;
 }
 
-#[tokio::test]
-async fn a_denied_connection_reaches_no_application() {
-    let mesh = shop();
+async fn a_denied_connection_reaches_no_application(mode: &str) {
+    let mesh = shop(mode).await;
     mesh.writer.apply(set(policy("no-web", Action::Deny, Scope::Namespace, Some("web"))));
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect("web", CART_APP);
@@ -183,10 +217,9 @@ async fn a_denied_connection_reaches_no_application() {
     .await;
 }
 
-#[tokio::test]
-async fn a_policy_change_closes_a_live_connection_and_spares_the_others() {
-    let mut mesh = shop();
-    mesh.pod("catalog", "10.0.0.3");
+async fn a_policy_change_closes_a_live_connection_and_spares_the_others(mode: &str) {
+    let mut mesh = shop(mode).await;
+    mesh.pod("catalog", "10.0.0.3").await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut denied = mesh.connect("web", CART_APP);
     denied.write_all(b"a").await.unwrap();
@@ -202,9 +235,8 @@ async fn a_policy_change_closes_a_live_connection_and_spares_the_others() {
     assert_eq!(&heard, b"still here");
 }
 
-#[tokio::test]
-async fn a_policy_attached_to_the_workload_later_closes_its_live_connections() {
-    let mesh = shop();
+async fn a_policy_attached_to_the_workload_later_closes_its_live_connections(mode: &str) {
+    let mesh = shop(mode).await;
     // Known all along, but listed on no workload: it denies whoever has an identity.
     mesh.writer.apply(set(policy("no-web", Action::Deny, Scope::WorkloadSelector, Some("web"))));
     let mut cart = mesh.network.listen(CART_APP);
@@ -217,9 +249,8 @@ async fn a_policy_attached_to_the_workload_later_closes_its_live_connections() {
     assert_eq!(rest(client).await, b"");
 }
 
-#[tokio::test(start_paused = true)]
-async fn a13_a_listed_policy_that_never_arrives_denies() {
-    let mesh = shop();
+async fn a13_a_listed_policy_that_never_arrives_denies(mode: &str) {
+    let mesh = shop(mode).await;
     let mut waiting = workload("cart", CART);
     waiting.policies = vec!["shop/pending".into()];
     mesh.announce(waiting);
@@ -229,9 +260,8 @@ async fn a13_a_listed_policy_that_never_arrives_denies() {
     assert!(cart.try_recv().is_err());
 }
 
-#[tokio::test]
-async fn a13_a_listed_policy_that_arrives_in_time_decides() {
-    let mesh = shop();
+async fn a13_a_listed_policy_that_arrives_in_time_decides(mode: &str) {
+    let mesh = shop(mode).await;
     let mut waiting = workload("cart", CART);
     waiting.policies = vec!["shop/allow-web".into()];
     mesh.announce(waiting);
@@ -242,12 +272,11 @@ async fn a13_a_listed_policy_that_arrives_in_time_decides() {
     assert!(cart.recv().await.is_some());
 }
 
-#[tokio::test]
-async fn a_pod_that_answers_with_another_identity_gets_no_byte() {
-    let mut mesh = Mesh::new();
-    mesh.pod("web", WEB);
+async fn a_pod_that_answers_with_another_identity_gets_no_byte(mode: &str) {
+    let mut mesh = Mesh::new(mode);
+    mesh.pod("web", WEB).await;
     // The controller says that cart lives there; who answers runs as another service account.
-    mesh.pod("thief", "10.0.0.9");
+    mesh.pod("thief", "10.0.0.9").await;
     let mut cart = workload("cart", "10.0.0.9");
     cart.uid = "c//Pod/shop/cart".into();
     mesh.announce(cart);
@@ -259,21 +288,19 @@ async fn a_pod_that_answers_with_another_identity_gets_no_byte() {
     settle(&mesh, |metrics| metrics.contains("response_flags=\"TLS_FAILURE\"")).await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn a28_agent_and_controller_must_agree_on_the_service_account() {
-    let mut mesh = Mesh::new();
-    mesh.pod("cart", CART);
+async fn a28_agent_and_controller_must_agree_on_the_service_account(mode: &str) {
+    let mut mesh = Mesh::new(mode);
+    mesh.pod("cart", CART).await;
     mesh.announce(workload("web", WEB));
-    mesh.run("web", WEB, "somebody-else");
+    mesh.run("web", WEB, "somebody-else").await;
     let mut cart = mesh.network.listen(CART_APP);
     assert_eq!(rest(mesh.connect("web", CART_APP)).await, b"");
     assert!(cart.try_recv().is_err());
     settle(&mesh, |metrics| metrics.contains("response_flags=\"IDENTITY_ERROR\"")).await;
 }
 
-#[tokio::test]
-async fn what_is_not_of_the_mesh_passes_through() {
-    let mesh = shop();
+async fn what_is_not_of_the_mesh_passes_through(mode: &str) {
+    let mesh = shop(mode).await;
     let mut outside = mesh.network.listen("192.0.2.1:443");
     let mut client = mesh.connect("web", "192.0.2.1:443");
     client.write_all(b"hello").await.unwrap();
@@ -284,9 +311,8 @@ async fn what_is_not_of_the_mesh_passes_through() {
     assert_eq!(&heard, b"hello");
 }
 
-#[tokio::test]
-async fn a_mesh_workload_is_never_dialled_in_plaintext() {
-    let mesh = shop();
+async fn a_mesh_workload_is_never_dialled_in_plaintext(mode: &str) {
+    let mesh = shop(mode).await;
     // Its proxy is gone: nothing listens on the tunnel port, only the application does.
     let mut gone = workload("gone", "10.0.0.7");
     gone.tunnel = Tunnel::Hbone;
@@ -296,9 +322,8 @@ async fn a_mesh_workload_is_never_dialled_in_plaintext() {
     assert!(application.try_recv().is_err(), "plaintext to a known mesh workload");
 }
 
-#[tokio::test]
-async fn plaintext_is_judged_without_identity() {
-    let mesh = shop();
+async fn plaintext_is_judged_without_identity(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect_plainly("10.0.9.9:1234", "cart", CART_APP);
     client.write_all(b"hi").await.unwrap();
@@ -314,10 +339,9 @@ async fn plaintext_is_judged_without_identity() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_connection_to_a_pod_that_is_gone_ends_within_the_patience() {
-    let mut mesh = shop();
-    mesh.pod("catalog", "10.0.0.3");
+async fn a_connection_to_a_pod_that_is_gone_ends_within_the_patience(mode: &str) {
+    let mut mesh = shop(mode).await;
+    mesh.pod("catalog", "10.0.0.3").await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut catalog = mesh.network.listen("10.0.0.3:80");
     let mut gone = mesh.connect("web", CART_APP);
@@ -335,9 +359,8 @@ async fn a_connection_to_a_pod_that_is_gone_ends_within_the_patience() {
     other.read_exact(&mut heard).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them() {
-    let mesh = shop();
+async fn a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them(mode: &str) {
+    let mesh = shop(mode).await;
     let mut cart = mesh.network.listen(CART_APP);
     let mut client = mesh.connect("web", CART_APP);
     client.write_all(b"a").await.unwrap();
@@ -351,13 +374,12 @@ async fn a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them
     assert_eq!(rest(client).await, b"");
 }
 
-#[tokio::test]
-async fn an_identity_of_another_trust_domain_cannot_be_dialled_as_ours() {
-    let mut mesh = shop();
+async fn an_identity_of_another_trust_domain_cannot_be_dialled_as_ours(mode: &str) {
+    let mut mesh = shop(mode).await;
     let mut foreign = workload("foreign", "10.0.0.8");
     foreign.identity = Identity::new("elsewhere", "shop", "foreign").unwrap();
     mesh.announce(foreign);
-    mesh.run("foreign", "10.0.0.8", "foreign");
+    mesh.run("foreign", "10.0.0.8", "foreign").await;
     let mut application = mesh.network.listen("10.0.0.8:80");
     assert_eq!(rest(mesh.connect("foreign", CART_APP)).await, b"", "its own trust domain is not ours");
     assert!(application.try_recv().is_err());
@@ -366,7 +388,7 @@ async fn an_identity_of_another_trust_domain_cannot_be_dialled_as_ours() {
 /// What an open connection costs in memory before a byte flows: one of these lives as long as it does.
 #[tokio::test]
 async fn the_futures_of_a_connection_stay_within_their_budgets() {
-    let mesh = shop();
+    let mesh = shop("handover").await;
     let (client, _application) = tokio::io::duplex(1);
     let sizes = mesh.sizes(client);
     assert!(sizes.outbound <= 2_600, "outbound: {} bytes", sizes.outbound);

@@ -36,8 +36,20 @@ fn a_tunnel_is_told_by_both_sides() {
     assert_eq!(lines.len(), 2);
     lines.push(inbound);
     let row = take(&call, &mut lines, true).unwrap();
-    assert!(row.is_mutual() && row.is_answered() && row.is_allowed_by("/cart-callers"));
+    assert!(row.is_encrypted() && row.is_answered() && row.is_allowed_by("/cart-callers"));
     assert_eq!((row.to.as_str(), lines), ("cart", vec![other]));
+}
+
+#[test]
+fn a_hand_over_is_proved_and_not_encrypted() {
+    let call = call("web", "10.96.0.12:80", Ok(200));
+    let joined = format!(r#"{TUNNEL},"connection.path":"same-node""#);
+    let mut lines =
+        vec![line("outbound", "10.244.1.10:40000", &joined), line("inbound", "10.244.1.10:40000", &joined)];
+    let row = take(&call, &mut lines, true).unwrap();
+    assert!(row.is_mutual() && row.is_answered() && !row.is_encrypted());
+    assert!(row.sentence().contains("not encrypted"), "{}", row.sentence());
+    assert!(lines.is_empty());
 }
 
 #[test]

@@ -4,8 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use crate::authority::InvalidAuthority;
 use crate::pool::ConnectError;
+use crate::server::proxy_status;
 
 /// A connection that cannot be used as a tunnel. Cheap to clone: everyone who waited for it is told the same.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,6 +93,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// A refusal as a client hears of it that is told `status` and `details` by a server of ours.
+    pub fn refused(status: StatusCode, details: &str) -> Self {
+        let details = proxy_status(details).as_ref().and_then(super::request::details);
+        Self::Refused { status: status.as_u16(), details }
+    }
+
     /// The request did not leave.
     pub(super) fn unsent(error: h2::Error) -> Self {
         Self::NotProcessed(error.to_string().into())

@@ -167,7 +167,7 @@ fn answer(status: StatusCode, details: &str) -> Response<()> {
 }
 
 /// `ambit; details="..."` with what a structured string allows (RFC 8941 section 3.3.3).
-fn proxy_status(details: &str) -> Option<HeaderValue> {
+pub(crate) fn proxy_status(details: &str) -> Option<HeaderValue> {
     let plain = |letter: &char| matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\');
     let text: String = details.chars().filter(plain).take(200).collect();
     if text.is_empty() { None } else { HeaderValue::try_from(format!("ambit; details=\"{text}\"")).ok() }

@@ -69,6 +69,11 @@ impl Sessions {
         })
     }
 
+    /// The trust bundle that peers are verified by.
+    pub(crate) fn bundle(&self) -> &Arc<TrustBundle> {
+        &self.bundle
+    }
+
     pub(crate) fn server(&self, resumption: bool) -> Arc<ServerConfig> {
         if resumption { self.resuming_server.clone() } else { self.server.clone() }
     }

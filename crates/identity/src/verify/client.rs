@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ambit_model::Identity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
@@ -18,6 +19,22 @@ pub(crate) struct ServerIdentity {
     pub(crate) expected: ExpectedPeers,
 }
 
+impl ServerIdentity {
+    /// Whom the server's chain proves.
+    pub(crate) fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Identity, PeerRefusal> {
+        let identity = self.bundle.verify(end_entity, intermediates, now, Purpose::Server)?;
+        if !self.expected.contains(&identity) {
+            return Err(PeerRefusal::Unexpected { identity, expected: self.expected.clone() });
+        }
+        Ok(identity)
+    }
+}
+
 impl ServerCertVerifier for ServerIdentity {
     fn verify_server_cert(
         &self,
@@ -27,13 +44,7 @@ impl ServerCertVerifier for ServerIdentity {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let identity = self
-            .bundle
-            .verify(end_entity, intermediates, now, Purpose::Server)
-            .map_err(PeerRefusal::into_tls)?;
-        if !self.expected.contains(&identity) {
-            return Err(PeerRefusal::Unexpected { identity, expected: self.expected.clone() }.into_tls());
-        }
+        self.check(end_entity, intermediates, now).map_err(PeerRefusal::into_tls)?;
         Ok(ServerCertVerified::assertion())
     }
 

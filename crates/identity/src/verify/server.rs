@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ambit_model::Text;
+use ambit_model::{Identity, Text};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -18,6 +18,22 @@ pub(crate) struct ClientIdentity {
     pub(crate) trust_domain: Text,
 }
 
+impl ClientIdentity {
+    /// Whom the client's chain proves.
+    pub(crate) fn check(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Identity, PeerRefusal> {
+        let identity = self.bundle.verify(end_entity, intermediates, now, Purpose::Client)?;
+        if *identity.trust_domain() != self.trust_domain {
+            return Err(PeerRefusal::TrustDomain { identity, own: self.trust_domain.to_string() });
+        }
+        Ok(identity)
+    }
+}
+
 impl ClientCertVerifier for ClientIdentity {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -29,13 +45,7 @@ impl ClientCertVerifier for ClientIdentity {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let identity = self
-            .bundle
-            .verify(end_entity, intermediates, now, Purpose::Client)
-            .map_err(PeerRefusal::into_tls)?;
-        if *identity.trust_domain() != self.trust_domain {
-            return Err(PeerRefusal::TrustDomain { identity, own: self.trust_domain.to_string() }.into_tls());
-        }
+        self.check(end_entity, intermediates, now).map_err(PeerRefusal::into_tls)?;
         Ok(ClientCertVerified::assertion())
     }
 
