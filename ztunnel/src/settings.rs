@@ -349,6 +349,9 @@ mod tests {
         assert!(!off.tls.resumption);
         let error = of("rustls").unwrap_err().to_string();
         assert!(error.contains("AMBIT_TLS_RECORDS") && error.contains("own, library"), "{error}");
+    }
+
+    #[test]
     fn pods_of_one_node_are_joined_or_tunnelled() {
         let of = |value: &str| read(&[("NODE_NAME", "n1"), ("AMBIT_SAME_NODE", value)]);
         assert_eq!(of("").unwrap().same_node, SameNode::Handover);
