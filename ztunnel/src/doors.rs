@@ -12,10 +12,13 @@ use crate::pod::Pod;
 /// A pod's namespace and name.
 type Name = (Text, Text);
 
+/// What is behind a door: the pod, and the drain that its connections follow.
+type Behind = (Arc<Pod>, Watch);
+
 /// The pods of a worker whose tunnel port is served, by namespace and name.
 #[derive(Debug, Clone, Default)]
 pub struct Doors {
-    open: Arc<Mutex<HashMap<Name, (Arc<Pod>, Watch)>>>,
+    open: Arc<Mutex<HashMap<Name, Behind>>>,
 }
 
 /// A pod's open door; dropping it closes the door.
@@ -35,7 +38,7 @@ impl Doors {
 
     /// The pod of this namespace and name that was opened last, unless it is leaving; and the drain that its connections
     /// follow.
-    pub fn of(&self, namespace: &Text, name: &Text) -> Option<(Arc<Pod>, Watch)> {
+    pub fn of(&self, namespace: &Text, name: &Text) -> Option<Behind> {
         let found = self.open.lock().get(&(namespace.clone(), name.clone())).cloned();
         found.filter(|(pod, drain)| !pod.has_left() && drain.mode().is_none())
     }
