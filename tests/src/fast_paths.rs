@@ -17,6 +17,7 @@ pub struct Switch {
 pub const SWITCHES: &[Switch] = &[
     Switch { name: "AMBIT_TLS_RECORDS", fast: "own", plain: "library" },
     Switch { name: "AMBIT_TLS_RESUMPTION", fast: "on", plain: "off" },
+    Switch { name: "AMBIT_SAME_NODE", fast: "handover", plain: "tunnel" },
     Switch { name: "AMBIT_SPLICE", fast: "on", plain: "off" },
 ];
 
