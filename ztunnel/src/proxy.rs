@@ -73,7 +73,9 @@ impl<N: Network> Proxy<N> {
         certificates: Certificates,
         traffic: traffic::Worker,
     ) -> Self {
+        let engine = settings.tunnel_engine;
         let client = ClientSettings {
+            engine,
             buffers: buffers.clone(),
             max_streams: settings.tunnel_streams as usize,
             ..ClientSettings::default()
@@ -82,7 +84,7 @@ impl<N: Network> Proxy<N> {
         let dialer = PodDialer::new(network.clone(), settings.clone(), pods.clone(), certificates.clone());
         Self {
             tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
-            tunnel_server: ServerSettings { buffers, ..ServerSettings::default() },
+            tunnel_server: ServerSettings { engine, buffers, ..ServerSettings::default() },
             handshakes: Handshakes::default(),
             network,
             connections: Connections::default(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ambit_app::settings::{Environment, Problem, SettingsError};
 use ambit_app::{runtime, worker_threads};
+use ambit_hbone::Engine;
 use ambit_identity::{RootCa, tls};
 use ambit_model::traffic::ports;
 use serde_json::{Map, Value};
@@ -79,6 +80,8 @@ pub struct Settings {
     pub user_timeout: bool,
     /// Tell the client who answers, in the response's baggage (`ENABLE_RESPONSE_BAGGAGE`).
     pub response_baggage: bool,
+    /// What speaks HTTP/2 in tunnels (`AMBIT_TUNNEL_ENGINE`).
+    pub tunnel_engine: Engine,
     /// Let the kernel move the bytes of plain connections (`AMBIT_SPLICE`).
     pub splice: bool,
     /// The mesh's TLS (`AMBIT_TLS_RECORDS`, `AMBIT_TLS_RESUMPTION`).
@@ -118,6 +121,7 @@ const DEFAULT_AGENT_SOCKET: &str = "/var/run/ztunnel/ztunnel.sock";
 const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u32 = 1024 * 1024;
+const ENGINES: &[(&str, Engine)] = &[("own", Engine::Own), ("library", Engine::Library)];
 
 /// Reads all settings; every problem is reported together.
 pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError> {
@@ -161,6 +165,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         keepalive: keepalive(env),
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
+        tunnel_engine: env.choice("AMBIT_TUNNEL_ENGINE", Engine::default(), ENGINES),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
         tls: tls_options(env),
         same_node: env.choice(
@@ -370,6 +375,7 @@ mod tests {
             ("HTTP2_CONNECTION_WINDOW_SIZE", "100000"),
             ("AMBIT_ADMIN_PROT", "1"),
             ("AMBIT_SPLICE", "maybe"),
+            ("AMBIT_TUNNEL_ENGINE", "h2"),
         ])
         .unwrap_err()
         .to_string();
@@ -381,6 +387,7 @@ mod tests {
             "HTTP2_CONNECTION_WINDOW_SIZE",
             "AMBIT_ADMIN_PROT",
             "AMBIT_SPLICE",
+            "AMBIT_TUNNEL_ENGINE",
         ] {
             assert!(error.contains(name), "{name} is not named in {error}");
         }

@@ -4,24 +4,20 @@ mod driver;
 mod error;
 mod request;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
-use h2::client::{Builder, ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
-use http::{Request, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::activity::{Activity, Place};
-use crate::headers::{BAGGAGE, PROXY_STATUS};
-use crate::settings::ClientSettings;
-use crate::stream::{Payload, Stream};
-use crate::watched::Watched;
+use crate::carrier::Carrier;
+use crate::settings::{ClientSettings, Engine};
+use crate::stream::Stream;
+use crate::{engine, library};
 
 pub use driver::Driver;
 pub use error::{H2Error, OpenError};
+pub(crate) use request::details;
 pub use request::{ConnectRequest, ResponseHead};
 
 /// A tunnel that is up: the peer's SETTINGS have arrived, so it has accepted our certificate too.
@@ -30,9 +26,15 @@ pub use request::{ConnectRequest, ResponseHead};
 /// the last of them the driver closes the connection and ends.
 #[derive(Debug)]
 pub struct Connection {
-    send: SendRequest<Payload>,
+    handle: Handle,
     activity: Arc<Activity>,
     most_streams: usize,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Own(engine::client::Handle),
+    Library(library::client::Handle),
 }
 
 /// Sets up HTTP/2 over `io` and waits for the peer's SETTINGS.
@@ -44,51 +46,45 @@ pub struct Connection {
 /// The connection cannot be used; see [`H2Error`].
 pub async fn connect<IO>(io: IO, settings: &ClientSettings) -> Result<(Connection, Driver<IO>), H2Error>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: Carrier + AsyncRead + AsyncWrite + Unpin,
 {
-    match timeout(settings.handshake_timeout, handshake(io, settings)).await {
+    let activity = Activity::new();
+    match timeout(settings.handshake_timeout, handshake(io, settings, activity)).await {
         Ok(result) => result,
         Err(_) => Err(H2Error::TimedOut(settings.handshake_timeout)),
     }
 }
 
-async fn handshake<IO>(io: IO, settings: &ClientSettings) -> Result<(Connection, Driver<IO>), H2Error>
+async fn handshake<IO>(
+    io: IO,
+    settings: &ClientSettings,
+    activity: Arc<Activity>,
+) -> Result<(Connection, Driver<IO>), H2Error>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: Carrier + AsyncRead + AsyncWrite + Unpin,
 {
-    let activity = Activity::new();
     let buffers = settings.buffers.clamped();
-    let (send, mut connection) = Builder::new()
-        .enable_push(false)
-        .initial_max_send_streams(settings.max_streams)
-        .initial_window_size(buffers.stream_window)
-        .initial_connection_window_size(buffers.connection_window)
-        .max_frame_size(buffers.max_frame)
-        .data_frame_budget(buffers.frame_overhead)
-        .max_send_buffer_size(buffers.send_buffer)
-        .max_header_list_size(buffers.header_list)
-        .handshake(Watched::from_server(io, Arc::clone(&activity)))
-        .await
-        .map_err(H2Error::new)?;
-    poll_fn(|cx| {
-        // One turn reads all there is, so what arrived has also been applied.
-        let ended = std::pin::Pin::new(&mut connection).poll(cx);
-        match ended {
-            Poll::Ready(Ok(())) => Poll::Ready(Err(H2Error::Closed)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(H2Error::new(error))),
-            Poll::Pending if activity.settled() => Poll::Ready(Ok(())),
-            Poll::Pending => Poll::Pending,
+    let (handle, link) = match settings.engine {
+        Engine::Own => {
+            let (handle, link) = engine::client::handshake(io, settings, &buffers, &activity).await?;
+            (Handle::Own(handle), driver::Link::Own(link))
         }
-    })
-    .await?;
-    let driver = Driver::new(connection, Arc::clone(&activity), settings.liveness.clone(), buffers.growth());
-    Ok((Connection { send, activity, most_streams: settings.max_streams }, driver))
+        Engine::Library => {
+            let (handle, link) = library::client::handshake(io, settings, &buffers, &activity).await?;
+            (Handle::Library(handle), driver::Link::Library(link))
+        }
+    };
+    let driver = Driver::new(link, Arc::clone(&activity), settings.liveness.clone(), buffers.growth());
+    Ok((Connection { handle, activity, most_streams: settings.max_streams }, driver))
 }
 
 impl Connection {
     /// How many streams may be open at a time: the smaller of ours and the peer's number.
     pub fn stream_limit(&self) -> usize {
-        self.most_streams.min(self.send.current_max_send_streams())
+        self.most_streams.min(match &self.handle {
+            Handle::Own(handle) => handle.peers_limit(),
+            Handle::Library(handle) => handle.peers_limit(),
+        })
     }
 
     /// Streams that are open now, those included that were dropped with bytes still to send.
@@ -101,8 +97,11 @@ impl Connection {
         if self.activity.retired() {
             return true;
         }
-        let noop = &mut std::task::Context::from_waker(std::task::Waker::noop());
-        let gone = matches!(self.send.clone().poll_ready(noop), Poll::Ready(Err(_)));
+        let gone = match &self.handle {
+            // Its driver retires the connection itself.
+            Handle::Own(_) => false,
+            Handle::Library(handle) => handle.is_closed(),
+        };
         if gone {
             self.activity.retire();
         }
@@ -132,41 +131,27 @@ impl Connection {
 
     /// Sends the CONNECT. What is returned does not hold the connection open beyond its own stream.
     pub(crate) fn start(&self, place: Place, request: ConnectRequest) -> Result<Opening, OpenError> {
-        let request: Request<()> = request.into_http()?;
-        let (response, send) = self.send.clone().send_request(request, false).map_err(|error| {
-            self.activity.retire();
-            OpenError::unsent(error)
-        })?;
-        Ok(Opening { place: Arc::new(place), response, send })
+        match &self.handle {
+            Handle::Own(handle) => handle.start(place, &request).map(Opening::Own),
+            Handle::Library(handle) => handle.start(place, request).map(Opening::Library),
+        }
     }
 }
 
 /// A CONNECT that waits for its answer.
 #[derive(Debug)]
-pub(crate) struct Opening {
-    place: Arc<Place>,
-    response: ResponseFuture,
-    send: SendStream<Payload>,
+pub(crate) enum Opening {
+    Own(engine::client::Opening),
+    Library(library::client::Opening),
 }
 
 impl Opening {
-    pub(crate) async fn answered(mut self) -> Result<(Stream, ResponseHead), OpenError> {
-        let response = match (&mut self.response).await {
-            Ok(response) => response,
-            Err(error) => {
-                if !error.is_reset() {
-                    self.place.activity().retire();
-                }
-                return Err(OpenError::unanswered(error));
+    pub(crate) async fn answered(self) -> Result<(Stream, ResponseHead), OpenError> {
+        match self {
+            Self::Own(opening) => opening.answered().await.map(|(stream, head)| (Stream::own(stream), head)),
+            Self::Library(opening) => {
+                opening.answered().await.map(|(stream, head)| (Stream::library(stream), head))
             }
-        };
-        let (head, receive) = response.into_parts();
-        if head.status != StatusCode::OK {
-            self.send.send_reset(Reason::CANCEL);
-            let details = head.headers.get(PROXY_STATUS).and_then(request::details);
-            return Err(OpenError::Refused { status: head.status.as_u16(), details });
         }
-        let baggage = head.headers.get_all(BAGGAGE).into_iter().cloned().collect();
-        Ok((Stream::new(self.place, self.send, receive), ResponseHead { baggage }))
     }
 }

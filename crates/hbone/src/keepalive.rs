@@ -2,9 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use h2::{Ping, PingPong};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::settings::Liveness;
@@ -25,7 +24,6 @@ enum State {
 #[derive(Debug)]
 pub(crate) struct Keepalive {
     liveness: Liveness,
-    pings: Option<PingPong>,
     timer: Option<Pin<Box<Sleep>>>,
     /// Bytes received when they were last looked at, and when they last had become more.
     seen: u64,
@@ -34,12 +32,19 @@ pub(crate) struct Keepalive {
 }
 
 impl Keepalive {
-    pub(crate) fn new(liveness: Liveness, pings: Option<PingPong>) -> Self {
-        Self { liveness, pings, timer: None, seen: 0, heard: Instant::now(), state: State::Parked }
+    pub(crate) fn new(liveness: Liveness) -> Self {
+        Self { liveness, timer: None, seen: 0, heard: Instant::now(), state: State::Parked }
     }
 
-    /// Ready when the peer must be given up. `received` counts its bytes so far; it is asked only while `busy`.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, received: u64, busy: bool) -> Poll<Silent> {
+    /// Ready when the peer must be given up. `received` counts its bytes so far; it is asked (`ask` sends the PING) only
+    /// while `busy`.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        received: u64,
+        busy: bool,
+        mut ask: impl FnMut(),
+    ) -> Poll<Silent> {
         if received != self.seen {
             self.seen = received;
             self.heard = Instant::now();
@@ -63,7 +68,11 @@ impl Keepalive {
                 State::Listening if self.heard + self.liveness.ping_interval > Instant::now() => {
                     self.listen()
                 }
-                State::Listening => self.ask(),
+                State::Listening => {
+                    ask();
+                    self.state = State::Asked;
+                    self.set_timer(Instant::now() + self.liveness.ping_timeout);
+                }
                 State::Asked => return Poll::Ready(Silent),
             }
         }
@@ -72,17 +81,6 @@ impl Keepalive {
     fn listen(&mut self) {
         self.state = State::Listening;
         self.set_timer(self.heard + self.liveness.ping_interval);
-    }
-
-    fn ask(&mut self) {
-        if let Some(pings) = &mut self.pings {
-            // An answer that was not collected blocks the next question.
-            let _ = pings.poll_pong(&mut Context::from_waker(Waker::noop()));
-            // Fails only when an earlier question is still unanswered, which is as good.
-            let _ = pings.send_ping(Ping::opaque());
-        }
-        self.state = State::Asked;
-        self.set_timer(Instant::now() + self.liveness.ping_timeout);
     }
 
     fn set_timer(&mut self, deadline: Instant) {

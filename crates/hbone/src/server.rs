@@ -1,21 +1,28 @@
 //! The accepting side of one tunnel: takes plain CONNECTs, refuses everything else, drains when asked.
 
+mod answer;
 mod error;
 mod flood;
 mod incoming;
 mod session;
+mod target;
 
 use std::future::Future;
 
 use ambit_transport::Watch;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::settings::ServerSettings;
+use crate::activity::Activity;
+use crate::carrier::Carrier;
+use crate::settings::{Engine, ServerSettings};
+use crate::{engine, library};
 
+pub(crate) use answer::{Answer, proxy_status};
 pub use error::{AcceptError, ServeError};
 pub use incoming::Incoming;
-pub(crate) use incoming::proxy_status;
 use session::Session;
+pub(crate) use session::{Farewell, Link};
+pub(crate) use target::{Head, target};
 
 /// What a connection did until it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,9 +48,19 @@ pub async fn serve<IO, F, Fut>(
     on_request: F,
 ) -> Result<Served, ServeError>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: Carrier + AsyncRead + AsyncWrite + Unpin,
     F: FnMut(Incoming) -> Fut,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    Session::open(io, settings, &drain).await?.run(&drain, on_request).await
+    let activity = Activity::new();
+    match settings.engine {
+        Engine::Own => {
+            let link = engine::server::handshake(io, settings, activity.clone());
+            Session::open(link, activity.clone(), settings, &drain).await?.run(&drain, on_request).await
+        }
+        Engine::Library => {
+            let link = library::server::handshake(io, settings, activity.clone());
+            Session::open(link, activity.clone(), settings, &drain).await?.run(&drain, on_request).await
+        }
+    }
 }

@@ -24,6 +24,16 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest window that HTTP/2 knows (RFC 9113 section 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 
+/// What speaks HTTP/2 in a tunnel. Both speak the same wire, so the two ends of a tunnel may differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Engine {
+    /// Our own, for CONNECT only.
+    #[default]
+    Own,
+    /// The general library.
+    Library,
+}
+
 /// Windows and buffers, alike at both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffers {
@@ -98,6 +108,8 @@ impl Default for Liveness {
 /// One tunnel from the side that dials it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
+    /// What speaks HTTP/2.
+    pub engine: Engine,
     /// Windows and buffers.
     pub buffers: Buffers,
     /// When the peer counts as gone.
@@ -111,6 +123,7 @@ pub struct ClientSettings {
 impl Default for ClientSettings {
     fn default() -> Self {
         Self {
+            engine: Engine::default(),
             buffers: Buffers::default(),
             liveness: Liveness::default(),
             max_streams: 100,
@@ -122,6 +135,8 @@ impl Default for ClientSettings {
 /// One tunnel from the side that accepts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
+    /// What speaks HTTP/2.
+    pub engine: Engine,
     /// Windows and buffers.
     pub buffers: Buffers,
     /// When the peer counts as gone.
@@ -138,6 +153,7 @@ pub struct ServerSettings {
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
+            engine: Engine::default(),
             buffers: Buffers::default(),
             liveness: Liveness::default(),
             max_streams: 200,

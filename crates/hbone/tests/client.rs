@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ambit_hbone::client::connect;
-use ambit_hbone::{Baggage, ClientSettings, H2Error, OpenError, ServerSettings};
+use ambit_hbone::{Baggage, Buffered, H2Error, OpenError};
 use http::StatusCode;
 use raw::{ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, RST_STREAM, Raw, frame, goaway, settings};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
@@ -27,40 +27,37 @@ const OK: &[u8] = &[0x88];
 async fn against(entries: &[(u16, u32)]) -> (tunnel::Client, Raw) {
     let (ours, theirs) = duplex(PIPE);
     let mut raw = Raw { io: theirs };
-    let (client, ()) = tokio::join!(client(ours, ClientSettings::default()), raw.open_as_server(entries));
+    let (client, ()) = tokio::join!(client(ours, tunnel::client_settings()), raw.open_as_server(entries));
     (client, raw)
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_peer_without_settings_is_not_healthy() {
     let (ours, _theirs) = duplex(PIPE);
     let started = Instant::now();
-    let error = connect(ours, &ClientSettings::default()).await.unwrap_err();
+    let error = connect(Buffered::new(ours), &tunnel::client_settings()).await.unwrap_err();
     assert!(matches!(error, H2Error::TimedOut(_)), "{error}");
     assert_eq!(started.elapsed(), Duration::from_secs(5));
 }
 
-#[tokio::test(start_paused = true)]
 async fn half_of_the_settings_are_not_enough() {
     let (ours, theirs) = duplex(PIPE);
     let mut raw = Raw { io: theirs };
     let bytes = settings(&[(MAX_CONCURRENT_STREAMS, 10)]);
     raw.send(&bytes[..bytes.len() - 1]).await;
-    let error = connect(ours, &ClientSettings::default()).await.unwrap_err();
+    let error = connect(Buffered::new(ours), &tunnel::client_settings()).await.unwrap_err();
     assert!(matches!(error, H2Error::TimedOut(_)), "{error}");
 }
 
-#[tokio::test]
 async fn a_peer_that_closes_or_speaks_something_else_is_told_apart() {
     let (ours, theirs) = duplex(PIPE);
     drop(theirs);
-    let error = connect(ours, &ClientSettings::default()).await.unwrap_err();
+    let error = connect(Buffered::new(ours), &tunnel::client_settings()).await.unwrap_err();
     assert!(matches!(error, H2Error::Closed | H2Error::Io(_)), "{error}");
 
     for bytes in [b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), frame(PING, 0, 0, b"too soon")] {
         let (ours, theirs) = duplex(PIPE);
         Raw { io: theirs }.send(&bytes).await;
-        let error = connect(ours, &ClientSettings::default()).await.unwrap_err();
+        let error = connect(Buffered::new(ours), &tunnel::client_settings()).await.unwrap_err();
         assert!(matches!(error, H2Error::Io(_) | H2Error::Protocol(_)), "{error}");
     }
 }
@@ -88,14 +85,12 @@ impl AsyncWrite for RefusedByTls {
     }
 }
 
-#[tokio::test]
 async fn a_refused_certificate_is_named() {
-    let error = connect(RefusedByTls, &ClientSettings::default()).await.unwrap_err();
+    let error = connect(Buffered::new(RefusedByTls), &tunnel::client_settings()).await.unwrap_err();
     assert!(matches!(error, H2Error::TlsRefused(_)), "{error}");
     assert!(error.to_string().contains("CertificateUnknown"), "{error}");
 }
 
-#[tokio::test]
 async fn a_refusal_carries_its_status_and_reason() {
     for (status, details) in [(401, ""), (503, "no route to 10.0.0.2"), (204, ""), (400, "a\"b\\c")] {
         let (client, _server) = tunnel::tunnel(move |incoming| async move {
@@ -115,7 +110,6 @@ async fn a_refusal_carries_its_status_and_reason() {
     }
 }
 
-#[tokio::test]
 async fn the_answer_names_the_destination() {
     let there = Baggage { workload: "echo".into(), ..Baggage::default() };
     let sent = there.encode();
@@ -128,7 +122,6 @@ async fn the_answer_names_the_destination() {
     assert_eq!(head.baggage(), Some(there));
 }
 
-#[tokio::test]
 async fn the_smaller_stream_limit_counts() {
     let (client, _raw) = against(&[(MAX_CONCURRENT_STREAMS, 2)]).await;
     assert_eq!(client.connection.stream_limit(), 2);
@@ -147,7 +140,6 @@ async fn the_smaller_stream_limit_counts() {
     assert_eq!(connection.streams(), 1, "a request that was taken back gives its place back");
 }
 
-#[tokio::test]
 async fn goaway_stops_new_streams_and_leaves_open_ones() {
     let (client, mut raw) = against(&[]).await;
     let opening = async {
@@ -174,7 +166,6 @@ async fn goaway_stops_new_streams_and_leaves_open_ones() {
     client.driving.await.unwrap().unwrap();
 }
 
-#[tokio::test]
 async fn what_the_peer_did_not_process_is_told_apart() {
     // Above the last stream of a GOAWAY.
     let (client, mut raw) = against(&[]).await;
@@ -209,7 +200,6 @@ async fn what_the_peer_did_not_process_is_told_apart() {
     assert!(client.connection.is_closed());
 }
 
-#[tokio::test]
 async fn a_request_given_up_is_taken_back() {
     let (client, mut raw) = against(&[]).await;
     let mut opening = Box::pin(client.connection.open(request()));
@@ -223,7 +213,6 @@ async fn a_request_given_up_is_taken_back() {
     assert_eq!(client.connection.streams(), 0);
 }
 
-#[tokio::test(start_paused = true)]
 async fn f15_a_silent_peer_is_asked_and_given_up() {
     let (client, mut raw) = against(&[]).await;
     let opening = async {
@@ -252,7 +241,6 @@ async fn f15_a_silent_peer_is_asked_and_given_up() {
     assert!(client.connection.is_closed());
 }
 
-#[tokio::test(start_paused = true)]
 async fn nobody_is_asked_while_data_flows_or_nothing_is_open() {
     let (client, mut raw) = against(&[]).await;
     let started = Instant::now();
@@ -280,7 +268,6 @@ async fn nobody_is_asked_while_data_flows_or_nothing_is_open() {
     }
 }
 
-#[tokio::test]
 async fn a_dropped_handle_lets_open_streams_finish() {
     let (client, server) = tunnel::tunnel(echo).await;
     let (stream, _) = client.connection.open(request()).await.unwrap();
@@ -290,7 +277,6 @@ async fn a_dropped_handle_lets_open_streams_finish() {
     assert_eq!(server.serving.await.unwrap().unwrap().requests, 1);
 }
 
-#[tokio::test]
 async fn the_peers_goaway_is_answered_by_an_end() {
     let (client, mut raw) = against(&[]).await;
     raw.send(&goaway(0, 0)).await;
@@ -300,20 +286,40 @@ async fn the_peers_goaway_is_answered_by_an_end() {
     assert!(frames.iter().any(|frame| frame.kind == GOAWAY), "{frames:?}");
 }
 
-#[tokio::test]
 async fn a_tunnel_runs_in_a_stream_of_another() {
     // Double HBONE: a gateway carries the outer stream, whose bytes are a tunnel of their own.
     let (outer, _gateway) = tunnel::tunnel(|incoming| async move {
         let stream = incoming.accept(None).unwrap();
         let (_drain, watch) = ambit_transport::drain::channel();
-        let _ = ambit_hbone::serve(stream, &ServerSettings::default(), watch, echo).await;
+        let _ = ambit_hbone::serve(Buffered::new(stream), &tunnel::server_settings(), watch, echo).await;
     })
     .await;
     let (stream, _) = outer.connection.open(request()).await.unwrap();
-    let (inner, driver) = connect(stream, &ClientSettings::default()).await.unwrap();
+    let (inner, driver) = connect(Buffered::new(stream), &tunnel::client_settings()).await.unwrap();
     let driving = tokio::spawn(driver);
     let (stream, _) = inner.open(request()).await.unwrap();
     assert_eq!(exchange(stream, &[7; 300_000][..200_000]).await.len(), 200_000);
     drop(inner);
     driving.await.unwrap().unwrap();
+}
+
+tunnel::pairings! {
+    a_peer_that_closes_or_speaks_something_else_is_told_apart,
+    a_refused_certificate_is_named,
+    a_refusal_carries_its_status_and_reason,
+    the_answer_names_the_destination,
+    the_smaller_stream_limit_counts,
+    goaway_stops_new_streams_and_leaves_open_ones,
+    what_the_peer_did_not_process_is_told_apart,
+    a_request_given_up_is_taken_back,
+    a_dropped_handle_lets_open_streams_finish,
+    the_peers_goaway_is_answered_by_an_end,
+    a_tunnel_runs_in_a_stream_of_another,
+}
+
+tunnel::pairings_in_paused_time! {
+    a_peer_without_settings_is_not_healthy,
+    half_of_the_settings_are_not_enough,
+    f15_a_silent_peer_is_asked_and_given_up,
+    nobody_is_asked_while_data_flows_or_nothing_is_open,
 }

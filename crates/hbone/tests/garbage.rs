@@ -10,7 +10,7 @@ mod tunnel;
 use std::time::Duration;
 
 use ambit_hbone::client::connect;
-use ambit_hbone::{ClientSettings, ServerSettings};
+use ambit_hbone::{Buffered, Engine};
 use proptest::prelude::*;
 use raw::{PREFACE, frame, send_if_open, settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -35,14 +35,22 @@ fn frames() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-fn run(test: impl Future<Output = ()>) {
+/// Runs the test with each engine at both ends.
+fn run<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    for engine in [Engine::Own, Engine::Library] {
+        tunnel::use_engines(engine, engine);
+        run_once(test());
+    }
+}
+
+fn run_once(test: impl Future<Output = ()>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async { timeout(Duration::from_secs(3600), test).await.expect("it hangs") });
 }
 
 async fn serve_these(bytes: Vec<u8>) {
-    let (mut io, server) = server(ServerSettings::default(), echo);
+    let (mut io, server) = server(tunnel::server_settings(), echo);
     let (mut read, mut write) = tokio::io::split(&mut io);
     let sending = async {
         send_if_open(&mut write, &bytes).await;
@@ -61,22 +69,22 @@ proptest! {
 
     #[test]
     fn the_server_outlives_any_frames(rest in frames()) {
-        run(serve_these([PREFACE, &settings(&[]), &rest].concat()));
+        run(|| serve_these([PREFACE, &settings(&[]), &rest].concat()));
     }
 
     #[test]
     fn the_server_outlives_any_bytes(rest in prop::collection::vec(any::<u8>(), 0..300)) {
-        run(serve_these(rest.clone()));
-        run(serve_these([PREFACE, &settings(&[]), &rest].concat()));
+        run(|| serve_these(rest.clone()));
+        run(|| serve_these([PREFACE, &settings(&[]), &rest].concat()));
     }
 
     #[test]
     fn the_client_outlives_any_frames(rest in frames()) {
-        run(async {
+        run(|| async {
             let (ours, mut theirs) = duplex(PIPE);
-            let bytes = [settings(&[]), rest].concat();
+            let bytes = [settings(&[]), rest.clone()].concat();
             theirs.write_all(&bytes).await.unwrap();
-            let Ok((connection, driver)) = connect(ours, &ClientSettings::default()).await else { return };
+            let Ok((connection, driver)) = connect(Buffered::new(ours), &tunnel::client_settings()).await else { return };
             let driving = tokio::spawn(driver);
             let opening = timeout(Duration::from_secs(1), connection.open(request())).await;
             drop((opening, connection, theirs));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_hbone::pool::Counts;
-use ambit_hbone::{ConnectError, Connector, H2Error, Key, OpenError, Pool, PoolSettings, Stream};
+use ambit_hbone::{Buffered, ConnectError, Connector, H2Error, Key, OpenError, Pool, PoolSettings, Stream};
 use ambit_model::Identity;
 use ambit_transport::Mode;
 use http::StatusCode;
@@ -50,7 +50,6 @@ async fn open_many(pool: &Arc<Pool<Net>>, key: &Key, many: usize) -> JoinSet<Res
     opening
 }
 
-#[tokio::test]
 async fn one_tunnel_serves_one_key() {
     let net = Net::new();
     let pool = net.pool();
@@ -63,7 +62,6 @@ async fn one_tunnel_serves_one_key() {
     assert_eq!(pool.counts(), Counts { connections: 1, ..Counts::default() });
 }
 
-#[tokio::test]
 async fn nothing_else_shares_it() {
     let net = Net::new();
     let pool = net.pool();
@@ -88,7 +86,6 @@ async fn nothing_else_shares_it() {
     assert_eq!(net.dials(), keys.len());
 }
 
-#[tokio::test]
 async fn a_full_tunnel_is_joined_by_another_and_comes_back() {
     let net = Net::new();
     net.state.lock().unwrap().most_streams = 2;
@@ -107,7 +104,6 @@ async fn a_full_tunnel_is_joined_by_another_and_comes_back() {
     assert_eq!(net.dials(), 3, "a tunnel that was full is used again");
 }
 
-#[tokio::test]
 async fn a_burst_makes_as_few_tunnels_as_it_needs() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -120,7 +116,6 @@ async fn a_burst_makes_as_few_tunnels_as_it_needs() {
     assert_eq!(pool.counts(), Counts { connections: 2, streams: 200, ..Counts::default() });
 }
 
-#[tokio::test]
 async fn a_burst_adapts_to_a_peer_that_allows_fewer_streams() {
     let net = Net::gated();
     net.state.lock().unwrap().most_streams = 10;
@@ -132,7 +127,6 @@ async fn a_burst_adapts_to_a_peer_that_allows_fewer_streams() {
     assert_eq!(net.dials(), 10);
 }
 
-#[tokio::test]
 async fn a_dial_does_not_hold_up_other_keys() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -148,7 +142,6 @@ async fn a_dial_does_not_hold_up_other_keys() {
     slow.join_next().await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
 async fn those_who_wait_for_a_failed_dial_fail_with_it() {
     let net = Net::gated();
     net.plan(Next::Refused);
@@ -165,7 +158,6 @@ async fn those_who_wait_for_a_failed_dial_fail_with_it() {
     assert_eq!(net.dials(), 2, "the next one tries anew");
 }
 
-#[tokio::test]
 async fn one_failed_dial_of_two_fails_only_those_without_hope() {
     let net = Net::gated();
     net.plan(Next::Refused);
@@ -177,7 +169,6 @@ async fn one_failed_dial_of_two_fails_only_those_without_hope() {
     assert_eq!((ok.len(), failed.len(), net.dials()), (100, 50, 2));
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_peer_without_http2_fails_those_who_wait() {
     let net = Net::new();
     let pool = net.pool();
@@ -196,7 +187,6 @@ async fn a_peer_without_http2_fails_those_who_wait() {
     assert_eq!(net.dials(), 2);
 }
 
-#[tokio::test]
 async fn who_gives_up_leaves_no_trace() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -209,7 +199,6 @@ async fn who_gives_up_leaves_no_trace() {
     assert_eq!(net.dials(), 1);
 }
 
-#[tokio::test]
 async fn f10_goaway_sends_new_streams_to_a_new_tunnel() {
     let net = Net::new();
     let pool = net.pool();
@@ -225,7 +214,6 @@ async fn f10_goaway_sends_new_streams_to_a_new_tunnel() {
     settled(&pool, |counts| counts.draining == 0 && counts.connections == 1).await;
 }
 
-#[tokio::test]
 async fn f9_a_dead_tunnel_is_replaced_without_an_error() {
     // The peer takes the request and dies, closes before it, refuses the stream, or goes away above it.
     type Death = fn(u32) -> Option<Vec<u8>>;
@@ -262,7 +250,6 @@ async fn f9_a_dead_tunnel_is_replaced_without_an_error() {
     }
 }
 
-#[tokio::test]
 async fn f9_a_burst_on_dead_tunnels_makes_one_fresh_one() {
     let net = Net::new();
     let pool = Arc::new(net.pool());
@@ -291,7 +278,6 @@ async fn f9_a_burst_on_dead_tunnels_makes_one_fresh_one() {
     drop(warm);
 }
 
-#[tokio::test]
 async fn there_is_one_retry_and_none_after_an_answer() {
     let net = Net::new();
     let pool = net.pool();
@@ -323,7 +309,6 @@ async fn there_is_one_retry_and_none_after_an_answer() {
     assert_eq!(net.dials(), 3);
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_unused_tunnel_is_let_go() {
     let net = Net::new();
     let pool = net.pool();
@@ -356,7 +341,6 @@ async fn an_unused_tunnel_is_let_go() {
     assert_eq!(net.dials(), 3);
 }
 
-#[tokio::test]
 async fn f4_rotation_moves_new_streams_and_keeps_old_ones() {
     let net = Net::new();
     let pool = net.pool();
@@ -374,7 +358,6 @@ async fn f4_rotation_moves_new_streams_and_keeps_old_ones() {
     assert_eq!(net.dials(), 3);
 }
 
-#[tokio::test]
 async fn f4_who_waits_over_a_rotation_is_served_and_the_next_get_a_newer_tunnel() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -395,7 +378,6 @@ async fn f4_who_waits_over_a_rotation_is_served_and_the_next_get_a_newer_tunnel(
     assert_eq!((counts.connections, net.dials()), (1, 2));
 }
 
-#[tokio::test]
 async fn a_deleted_pod_loses_its_tunnels_at_once() {
     let net = Net::new();
     let pool = net.pool();
@@ -409,7 +391,6 @@ async fn a_deleted_pod_loses_its_tunnels_at_once() {
     assert_eq!(exchange(stays, b"stays").await, b"stays");
 }
 
-#[tokio::test]
 async fn a_closed_key_fails_who_waits() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -424,7 +405,6 @@ async fn a_closed_key_fails_who_waits() {
     drop(open(&pool, &key("a")).await);
 }
 
-#[tokio::test]
 async fn a_dropped_pool_cuts_everything() {
     let net = Net::new();
     let pool = net.pool();
@@ -435,12 +415,11 @@ async fn a_dropped_pool_cuts_everything() {
     serving.await.unwrap().unwrap();
 }
 
-#[tokio::test]
 async fn a_connector_that_panics_fails_who_waits() {
     struct Broken;
     impl Connector for Broken {
-        type Io = DuplexStream;
-        async fn connect(&self, _: &Key) -> Result<DuplexStream, ConnectError> {
+        type Io = Buffered<DuplexStream>;
+        async fn connect(&self, _: &Key) -> Result<Buffered<DuplexStream>, ConnectError> {
             panic!("a bug in the connector (this test wants it)")
         }
     }
@@ -469,4 +448,31 @@ fn what_each_carried_connection_costs_stays_small() {
     assert!(opening <= 1200, "opening a stream takes {opening} bytes");
     let stream = size_of::<Stream>();
     assert!(stream <= 128, "a stream takes {stream} bytes");
+}
+
+tunnel::pairings! {
+    one_tunnel_serves_one_key,
+    nothing_else_shares_it,
+    a_full_tunnel_is_joined_by_another_and_comes_back,
+    a_burst_makes_as_few_tunnels_as_it_needs,
+    a_burst_adapts_to_a_peer_that_allows_fewer_streams,
+    a_dial_does_not_hold_up_other_keys,
+    those_who_wait_for_a_failed_dial_fail_with_it,
+    one_failed_dial_of_two_fails_only_those_without_hope,
+    who_gives_up_leaves_no_trace,
+    f10_goaway_sends_new_streams_to_a_new_tunnel,
+    f9_a_dead_tunnel_is_replaced_without_an_error,
+    f9_a_burst_on_dead_tunnels_makes_one_fresh_one,
+    there_is_one_retry_and_none_after_an_answer,
+    f4_rotation_moves_new_streams_and_keeps_old_ones,
+    f4_who_waits_over_a_rotation_is_served_and_the_next_get_a_newer_tunnel,
+    a_deleted_pod_loses_its_tunnels_at_once,
+    a_closed_key_fails_who_waits,
+    a_dropped_pool_cuts_everything,
+    a_connector_that_panics_fails_who_waits,
+}
+
+tunnel::pairings_in_paused_time! {
+    a_peer_without_http2_fails_those_who_wait,
+    an_unused_tunnel_is_let_go,
 }

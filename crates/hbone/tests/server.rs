@@ -27,7 +27,7 @@ use tunnel::{Server, echo, exchange, request, server};
 async fn opened() -> (Raw, Server, Arc<AtomicUsize>) {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let (io, server) = server(ServerSettings::default(), move |incoming| {
+    let (io, server) = server(tunnel::server_settings(), move |incoming| {
         count.fetch_add(1, Ordering::Relaxed);
         echo(incoming)
     });
@@ -39,10 +39,9 @@ async fn opened() -> (Raw, Server, Arc<AtomicUsize>) {
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-#[tokio::test(start_paused = true)]
 async fn r8_a_slow_preface_is_cut() {
     for bytes in [&b""[..], &PREFACE[..10], PREFACE, &[PREFACE, &settings(&[(3, 1)])[..12]].concat()] {
-        let (io, server) = server(ServerSettings::default(), echo);
+        let (io, server) = server(tunnel::server_settings(), echo);
         let mut raw = Raw { io };
         let started = Instant::now();
         raw.send(bytes).await;
@@ -54,11 +53,10 @@ async fn r8_a_slow_preface_is_cut() {
     }
 }
 
-#[tokio::test]
 async fn a_bad_preface_is_cut() {
     let early = [PREFACE, &connect(1, "10.0.0.2:80")].concat();
     for bytes in [b"GET / HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(), vec![0x16, 3, 1, 2, 0, 1, 0, 1], early] {
-        let (io, server) = server(ServerSettings::default(), echo);
+        let (io, server) = server(tunnel::server_settings(), echo);
         let mut raw = Raw { io };
         raw.send(&bytes).await;
         let error = server.serving.await.unwrap().unwrap_err();
@@ -66,7 +64,6 @@ async fn a_bad_preface_is_cut() {
     }
 }
 
-#[tokio::test]
 async fn a6_only_a_plain_connect_with_a_target_reaches_the_flow() {
     let refused: &[&[(&str, &str)]] = &[
         &[(":method", "GET"), (":scheme", "http"), (":authority", "10.0.0.2:80"), (":path", "/")],
@@ -125,7 +122,6 @@ async fn a6_only_a_plain_connect_with_a_target_reaches_the_flow() {
     }
 }
 
-#[tokio::test]
 async fn a_malformed_request_leaves_the_tunnel_usable() {
     let (mut raw, server, asked) = opened().await;
     raw.send(&connect(1, "10.0.0.2:0")).await;
@@ -140,12 +136,11 @@ async fn a_malformed_request_leaves_the_tunnel_usable() {
     assert_eq!((served.requests, served.malformed, asked.load(Ordering::Relaxed)), (1, 1, 1));
 }
 
-#[tokio::test]
 async fn a6_bytes_before_the_answer_go_nowhere() {
     let go = Arc::new(Notify::new());
     let arrived = Arc::new(Notify::new());
     let (gate, note) = (Arc::clone(&go), Arc::clone(&arrived));
-    let (io, _server) = server(ServerSettings::default(), move |incoming| {
+    let (io, _server) = server(tunnel::server_settings(), move |incoming| {
         let (gate, note) = (Arc::clone(&gate), Arc::clone(&note));
         async move {
             note.notify_one();
@@ -177,11 +172,10 @@ async fn a6_bytes_before_the_answer_go_nowhere() {
     assert_eq!(reset.stream, 1);
 }
 
-#[tokio::test]
 async fn early_bytes_are_kept_for_an_accepted_stream() {
     let go = Arc::new(Notify::new());
     let gate = Arc::clone(&go);
-    let (io, _server) = server(ServerSettings::default(), move |incoming| {
+    let (io, _server) = server(tunnel::server_settings(), move |incoming| {
         let gate = Arc::clone(&gate);
         async move {
             gate.notified().await;
@@ -197,10 +191,9 @@ async fn early_bytes_are_kept_for_an_accepted_stream() {
     assert_eq!(raw.next_of(DATA).await.payload, b"optimist");
 }
 
-#[tokio::test]
 async fn a_client_that_no_longer_waits_is_noticed() {
     let (note, mut noticed) = mpsc::unbounded_channel();
-    let (io, _server) = server(ServerSettings::default(), move |mut incoming| {
+    let (io, _server) = server(tunnel::server_settings(), move |mut incoming| {
         let note = note.clone();
         async move {
             note.send("asked").unwrap();
@@ -224,7 +217,6 @@ async fn a_client_that_no_longer_waits_is_noticed() {
     assert_eq!(noticed.recv().await, Some("canceled"));
 }
 
-#[tokio::test]
 async fn r1_a_flood_in_one_burst_is_cut() {
     let (mut raw, server, asked) = opened().await;
     let mut burst = Vec::new();
@@ -249,10 +241,9 @@ async fn r1_a_flood_in_one_burst_is_cut() {
     drop(raw);
 }
 
-#[tokio::test(start_paused = true)]
 async fn r1_a_flood_drop_by_drop_is_cut() {
     let (note, mut noticed) = mpsc::unbounded_channel();
-    let (io, server) = server(ServerSettings::default(), move |mut incoming| {
+    let (io, server) = server(tunnel::server_settings(), move |mut incoming| {
         note.send(()).unwrap();
         async move { incoming.canceled().await }
     });
@@ -279,11 +270,10 @@ async fn r1_a_flood_drop_by_drop_is_cut() {
     );
 }
 
-#[tokio::test]
 async fn r1_futures_that_outlive_their_streams_are_bounded() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
-    let settings = ServerSettings { max_streams: 5, ..ServerSettings::default() };
+    let settings = ServerSettings { max_streams: 5, ..tunnel::server_settings() };
     let (io, server) = server(settings, move |incoming| {
         count.fetch_add(1, Ordering::Relaxed);
         async move {
@@ -333,7 +323,6 @@ async fn cut_after(most: usize, mut next: impl FnMut(usize) -> Vec<u8>) {
     assert_ne!(reading.await.unwrap().expect("no GOAWAY").word(4), 0);
 }
 
-#[tokio::test]
 async fn r2_resets_that_the_server_is_made_to_send_are_bounded() {
     cut_after(10_000, |turn| {
         let stream = u32::try_from(turn).unwrap() * 2 + 3;
@@ -343,7 +332,6 @@ async fn r2_resets_that_the_server_is_made_to_send_are_bounded() {
     .await;
 }
 
-#[tokio::test]
 async fn r3_endless_continuations_are_cut() {
     cut_after(10_000, |turn| match turn {
         0 => frame(HEADERS, 0, 3, &raw::fields(&[(":method", "CONNECT")])),
@@ -352,7 +340,6 @@ async fn r3_endless_continuations_are_cut() {
     .await;
 }
 
-#[tokio::test]
 async fn r4_a_header_list_that_swells_in_decoding_is_refused() {
     let (mut raw, _server, asked) = opened().await;
     let mut block = raw::fields(&[(":method", "CONNECT"), (":authority", "10.0.0.2:80")]);
@@ -373,12 +360,10 @@ async fn r4_a_header_list_that_swells_in_decoding_is_refused() {
     assert_eq!(asked.load(Ordering::Relaxed), 0);
 }
 
-#[tokio::test]
 async fn r5_empty_data_without_end_is_cut() {
     cut_after(1_000_000, |_| frame(DATA, 0, 1, b"")).await;
 }
 
-#[tokio::test(start_paused = true)]
 async fn r6_floods_that_must_be_answered_stop_when_the_answers_are_not_read() {
     for flood in [frame(PING, 0, 0, b"flooding"), settings(&[(3, 100)])] {
         let (mut raw, _server, _asked) = opened().await;
@@ -392,9 +377,8 @@ async fn r6_floods_that_must_be_answered_stop_when_the_answers_are_not_read() {
     }
 }
 
-#[tokio::test]
 async fn more_streams_than_allowed_are_refused_unprocessed() {
-    let settings = ServerSettings { max_streams: 3, ..ServerSettings::default() };
+    let settings = ServerSettings { max_streams: 3, ..tunnel::server_settings() };
     let (io, _server) = server(settings, echo);
     let mut raw = Raw { io };
     raw.open_as_client().await;
@@ -405,7 +389,6 @@ async fn more_streams_than_allowed_are_refused_unprocessed() {
     assert_eq!((refused.stream, refused.word(0)), (7, 7), "REFUSED_STREAM for the fourth");
 }
 
-#[tokio::test]
 async fn drain_says_goaway_and_lets_streams_finish() {
     let (client, server) = tunnel::tunnel(echo).await;
     let (mut stream, _) = client.connection.open(request()).await.unwrap();
@@ -423,7 +406,6 @@ async fn drain_says_goaway_and_lets_streams_finish() {
     client.driving.await.unwrap().unwrap();
 }
 
-#[tokio::test]
 async fn an_immediate_drain_cuts_open_streams() {
     let (client, server) = tunnel::tunnel(echo).await;
     let (mut stream, _) = client.connection.open(request()).await.unwrap();
@@ -434,7 +416,6 @@ async fn an_immediate_drain_cuts_open_streams() {
     assert!(stream.read(&mut [0; 1]).await.is_err(), "a cut stream must not look complete");
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_immediate_drain_does_not_wait_for_a_client_that_does_not_read() {
     let (mut raw, server, _asked) = opened().await;
     // Fills the pipe towards us with echoes that we do not read.
@@ -448,7 +429,6 @@ async fn an_immediate_drain_does_not_wait_for_a_client_that_does_not_read() {
     assert!(started.elapsed() <= Duration::from_secs(1));
 }
 
-#[tokio::test(start_paused = true)]
 async fn an_idle_connection_is_closed_in_time_and_in_order() {
     let (client, server) = tunnel::tunnel(echo).await;
     let (stream, _) = client.connection.open(request()).await.unwrap();
@@ -460,7 +440,6 @@ async fn an_idle_connection_is_closed_in_time_and_in_order() {
     client.driving.await.unwrap().unwrap();
 }
 
-#[tokio::test(start_paused = true)]
 async fn f15_a_client_that_vanished_is_given_up() {
     // With a stream open: asked after 10 s, given up 20 s later.
     let (mut raw, server, _asked) = opened().await;
@@ -479,4 +458,31 @@ async fn f15_a_client_that_vanished_is_given_up() {
     let error = server.serving.await.unwrap().unwrap_err();
     assert!(matches!(error, ServeError::Silent(_)), "{error}");
     assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+tunnel::pairings! {
+    a_bad_preface_is_cut,
+    a6_only_a_plain_connect_with_a_target_reaches_the_flow,
+    a_malformed_request_leaves_the_tunnel_usable,
+    a6_bytes_before_the_answer_go_nowhere,
+    early_bytes_are_kept_for_an_accepted_stream,
+    a_client_that_no_longer_waits_is_noticed,
+    r1_a_flood_in_one_burst_is_cut,
+    r1_futures_that_outlive_their_streams_are_bounded,
+    r2_resets_that_the_server_is_made_to_send_are_bounded,
+    r3_endless_continuations_are_cut,
+    r4_a_header_list_that_swells_in_decoding_is_refused,
+    r5_empty_data_without_end_is_cut,
+    more_streams_than_allowed_are_refused_unprocessed,
+    drain_says_goaway_and_lets_streams_finish,
+    an_immediate_drain_cuts_open_streams,
+}
+
+tunnel::pairings_in_paused_time! {
+    r8_a_slow_preface_is_cut,
+    r1_a_flood_drop_by_drop_is_cut,
+    r6_floods_that_must_be_answered_stop_when_the_answers_are_not_read,
+    an_immediate_drain_does_not_wait_for_a_client_that_does_not_read,
+    an_idle_connection_is_closed_in_time_and_in_order,
+    f15_a_client_that_vanished_is_given_up,
 }

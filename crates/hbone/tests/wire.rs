@@ -8,7 +8,7 @@ mod raw;
 mod tunnel;
 
 use ambit_hbone::client::connect;
-use ambit_hbone::{Baggage, ClientSettings, ConnectRequest, Forwarded, ServerSettings, TraceParent};
+use ambit_hbone::{Baggage, Buffered, ConnectRequest, Forwarded, TraceParent};
 use raw::{
     ACK, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, PING, PREFACE, RST_STREAM, Raw, SETTINGS,
     WINDOW_UPDATE, frame, headers, settings,
@@ -24,10 +24,9 @@ const INITIAL_WINDOW_SIZE: u16 = 4;
 const MAX_FRAME_SIZE: u16 = 5;
 const MAX_HEADER_LIST_SIZE: u16 = 6;
 
-#[tokio::test]
 async fn the_servers_part() {
     let (seen, mut requests) = mpsc::unbounded_channel();
-    let (io, _server) = server(ServerSettings::default(), move |incoming| {
+    let (io, _server) = server(tunnel::server_settings(), move |incoming| {
         let seen = seen.clone();
         async move {
             seen.send((incoming.authority().to_string(), incoming.baggage(), incoming.forwarded_host()))
@@ -92,11 +91,11 @@ async fn the_servers_part() {
     assert_eq!((end.kind, end.flags & END_STREAM), (DATA, END_STREAM));
 }
 
-#[tokio::test]
 async fn the_clients_part() {
     let (ours, theirs) = duplex(tunnel::PIPE);
     let mut raw = Raw { io: theirs };
-    let connecting = tokio::spawn(async move { connect(ours, &ClientSettings::default()).await });
+    let connecting =
+        tokio::spawn(async move { connect(Buffered::new(ours), &tunnel::client_settings()).await });
 
     let mut preface = [0; 24];
     raw.io.read_exact(&mut preface).await.unwrap();
@@ -179,4 +178,9 @@ async fn decode(block: &[u8]) -> http::Request<()> {
     let mut connection = h2::server::handshake(theirs).await.unwrap();
     let (request, _respond) = connection.accept().await.unwrap().unwrap();
     request.map(|_| ())
+}
+
+tunnel::pairings! {
+    the_servers_part,
+    the_clients_part,
 }

@@ -113,8 +113,12 @@ pub struct Sizes {
 }
 
 /// What turns every fast path off, with `AMBIT_TEST_FAST_PATHS=off`.
-const FAST_PATHS_OFF: &[(&str, &str)] =
-    &[("AMBIT_TLS_RECORDS", "library"), ("AMBIT_TLS_RESUMPTION", "off"), ("AMBIT_SPLICE", "off")];
+const FAST_PATHS_OFF: &[(&str, &str)] = &[
+    ("AMBIT_TUNNEL_ENGINE", "library"),
+    ("AMBIT_TLS_RECORDS", "library"),
+    ("AMBIT_TLS_RESUMPTION", "off"),
+    ("AMBIT_SPLICE", "off"),
+];
 
 fn environment(same_node: &str) -> Environment {
     let off: &[(&str, &str)] = match std::env::var("AMBIT_TEST_FAST_PATHS").as_deref() {

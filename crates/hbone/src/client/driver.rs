@@ -12,8 +12,7 @@ use crate::activity::Activity;
 use crate::headroom::Growth;
 use crate::keepalive::Keepalive;
 use crate::settings::Liveness;
-use crate::stream::Payload;
-use crate::watched::Watched;
+use crate::{engine, library};
 
 /// Runs one connection until it has ended; dropping it cuts the connection and fails every stream in it.
 ///
@@ -21,23 +20,52 @@ use crate::watched::Watched;
 #[derive(Debug)]
 #[must_use = "a connection stands still unless its driver is polled"]
 pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
-    connection: Option<h2::client::Connection<Watched<IO>, Payload>>,
+    link: Option<Link<IO>>,
     keepalive: Keepalive,
     activity: Arc<Activity>,
     growth: Growth,
     silence: std::time::Duration,
 }
 
+/// The connection in its engine.
+#[derive(Debug)]
+pub(super) enum Link<IO: AsyncRead + AsyncWrite + Unpin> {
+    Own(engine::client::Link),
+    Library(library::client::Link<IO>),
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), H2Error>> {
+        match self {
+            Self::Own(link) => link.poll(cx),
+            Self::Library(link) => link.poll(cx),
+        }
+    }
+
+    fn set_window(&mut self, window: u32) {
+        match self {
+            Self::Own(link) => link.set_window(window),
+            Self::Library(link) => link.set_window(window),
+        }
+    }
+
+    fn ask(&mut self) {
+        match self {
+            Self::Own(link) => link.ask(),
+            Self::Library(link) => link.ask(),
+        }
+    }
+
+    /// Whether the peer is expected to take or to send something.
+    fn busy(&self, streams: usize) -> bool {
+        streams > 0 || matches!(self, Self::Own(link) if link.backlog())
+    }
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
-    pub(super) fn new(
-        mut connection: h2::client::Connection<Watched<IO>, Payload>,
-        activity: Arc<Activity>,
-        liveness: Liveness,
-        growth: Growth,
-    ) -> Self {
+    pub(super) fn new(link: Link<IO>, activity: Arc<Activity>, liveness: Liveness, growth: Growth) -> Self {
         let silence = liveness.ping_interval + liveness.ping_timeout;
-        let keepalive = Keepalive::new(liveness, connection.ping_pong());
-        Self { connection: Some(connection), keepalive, activity, growth, silence }
+        Self { link: Some(link), keepalive: Keepalive::new(liveness), activity, growth, silence }
     }
 }
 
@@ -46,20 +74,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        let Some(connection) = &mut this.connection else { return Poll::Ready(Ok(())) };
+        let Some(link) = &mut this.link else { return Poll::Ready(Ok(())) };
         let streams = this.activity.streams();
         if let Some(window) = this.growth.adjust(streams) {
-            connection.set_target_window_size(window);
+            link.set_window(window);
         }
-        let outcome = match Pin::new(connection).poll(cx) {
-            Poll::Ready(ended) => ended.map_err(H2Error::new),
-            Poll::Pending => match this.keepalive.poll(cx, this.activity.received(), streams > 0) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(_) => Err(H2Error::Silent(this.silence)),
-            },
+        let outcome = match link.poll(cx) {
+            Poll::Ready(ended) => ended,
+            Poll::Pending => {
+                let busy = link.busy(streams);
+                match this.keepalive.poll(cx, this.activity.received(), busy, || link.ask()) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(_) => Err(H2Error::Silent(this.silence)),
+                }
+            }
         };
         this.activity.retire();
-        this.connection = None;
+        this.link = None;
         Poll::Ready(outcome)
     }
 }

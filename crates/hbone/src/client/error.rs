@@ -39,20 +39,17 @@ pub enum H2Error {
 }
 
 impl H2Error {
-    pub(crate) fn new(error: h2::Error) -> Self {
-        if !error.is_io() {
-            return Self::Protocol(error.to_string().into());
-        }
-        match error.into_io() {
-            Some(error) if is_alert(&error) => Self::TlsRefused(Arc::new(error)),
-            Some(error) if error.kind() == io::ErrorKind::UnexpectedEof => Self::Closed,
-            Some(error) => Self::Io(Arc::new(error)),
-            None => Self::Closed,
+    /// What an error of the connection below means.
+    pub(crate) fn of_io(error: io::Error) -> Self {
+        match error.kind() {
+            _ if is_alert(&error) => Self::TlsRefused(Arc::new(error)),
+            io::ErrorKind::UnexpectedEof => Self::Closed,
+            _ => Self::Io(Arc::new(error)),
         }
     }
 }
 
-/// Whether the peer ended TLS by an alert. The library below keeps of an error only its kind and its text.
+/// Whether the peer ended TLS by an alert. What is left of an error here is its kind and its text.
 fn is_alert(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("received fatal alert")
 }
@@ -97,26 +94,6 @@ impl OpenError {
     pub fn refused(status: StatusCode, details: &str) -> Self {
         let details = proxy_status(details).as_ref().and_then(super::request::details);
         Self::Refused { status: status.as_u16(), details }
-    }
-
-    /// The request did not leave.
-    pub(super) fn unsent(error: h2::Error) -> Self {
-        Self::NotProcessed(error.to_string().into())
-    }
-
-    /// The request left and there will be no answer.
-    pub(super) fn unanswered(error: h2::Error) -> Self {
-        let text = error.to_string().into();
-        let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-        // The library fails a stream with the peer's GOAWAY only when the stream is above its last one.
-        let above = error.is_go_away() && error.is_remote();
-        if refused || above {
-            Self::NotProcessed(text)
-        } else if error.is_reset() {
-            Self::Reset(text)
-        } else {
-            Self::Lost(text)
-        }
     }
 
     /// Whether the peer certainly did nothing with the request.

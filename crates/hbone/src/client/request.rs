@@ -1,8 +1,7 @@
 //! What a CONNECT carries besides bytes, both ways.
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, uri};
+use http::{HeaderName, HeaderValue};
 
-use super::OpenError;
 use crate::authority::Authority;
 use crate::headers::{BAGGAGE, Baggage, FORWARDED, TRACEPARENT};
 
@@ -30,35 +29,19 @@ impl ConnectRequest {
         Self { authority, baggage: None, forwarded: None, traceparent: None, extra: Vec::new() }
     }
 
-    pub(super) fn into_http(self) -> Result<Request<()>, OpenError> {
-        // Authority's own text is a subset of RFC 3986's, so this does not fail.
-        let refused = |error: &dyn std::fmt::Display| OpenError::Reset(error.to_string().into());
-        let authority =
-            uri::Authority::try_from(self.authority.to_string()).map_err(|error| refused(&error))?;
-        let mut parts = uri::Parts::default();
-        parts.authority = Some(authority);
-        let mut request = Request::new(());
-        *request.method_mut() = Method::CONNECT;
-        *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = Uri::from_parts(parts).map_err(|error| refused(&error))?;
-        let headers = request.headers_mut();
-        let known = [(BAGGAGE, self.baggage), (FORWARDED, self.forwarded), (TRACEPARENT, self.traceparent)];
-        for (name, value) in known {
-            if let Some(value) = value {
-                headers.insert(name, value);
-            }
-        }
-        for (name, value) in self.extra {
-            headers.append(name, value);
-        }
-        Ok(request)
+    /// Its headers, in the order in which they are sent.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (HeaderName, &HeaderValue)> {
+        let known =
+            [(BAGGAGE, &self.baggage), (FORWARDED, &self.forwarded), (TRACEPARENT, &self.traceparent)];
+        let known = known.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        known.chain(self.extra.iter().map(|(name, value)| (name.clone(), value)))
     }
 }
 
 /// What came with the 200.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResponseHead {
-    pub(super) baggage: Vec<HeaderValue>,
+    pub(crate) baggage: Vec<HeaderValue>,
 }
 
 impl ResponseHead {
@@ -69,7 +52,7 @@ impl ResponseHead {
 }
 
 /// A peer's words about its refusal, fit for one line of a log.
-pub(super) fn details(value: &HeaderValue) -> Option<String> {
+pub(crate) fn details(value: &HeaderValue) -> Option<String> {
     let text = value.to_str().ok()?;
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(MAX_DETAILS).collect();
     (!text.is_empty()).then_some(text)

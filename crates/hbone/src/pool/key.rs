@@ -10,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use ambit_model::{Identity, Text};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::carrier::Carrier;
 use crate::client::H2Error;
 
 /// What two streams must have in common to share a tunnel: the pod they come from with its identity, where they go,
@@ -93,8 +94,8 @@ impl fmt::Debug for Key {
 
 /// Makes the connections below a pool's tunnels: TCP from inside the pod, and mutual TLS.
 pub trait Connector: Send + Sync + 'static {
-    /// The byte stream; see [`crate::client::connect`] about its errors.
-    type Io: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// The connection; see [`crate::client::connect`] about its errors.
+    type Io: Carrier + AsyncRead + AsyncWrite + Unpin;
 
     /// Connects to the key's destination as its source, with the certificate valid now, and checks that the peer is
     /// one of those expected. Must end in bounded time.

@@ -32,20 +32,13 @@ pub enum ServeError {
     Io(#[source] io::Error),
 }
 
-impl From<h2::Error> for ServeError {
-    fn from(error: h2::Error) -> Self {
-        if !error.is_io() {
-            return Self::Protocol(error.to_string());
-        }
-        match error.into_io() {
-            Some(error) if error.kind() == io::ErrorKind::Other => Self::Protocol(error.to_string()),
-            Some(error) => Self::Io(error),
-            None => Self::Io(io::ErrorKind::Other.into()),
-        }
-    }
-}
-
 /// An answer that did not reach the client: it took the request back, or the connection is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("the client is gone before its answer ({0}): nothing to do")]
-pub struct AcceptError(#[source] pub(super) h2::Error);
+pub struct AcceptError(Box<str>);
+
+impl AcceptError {
+    pub(crate) fn new(reason: impl std::fmt::Display) -> Self {
+        Self(reason.to_string().into())
+    }
+}

@@ -7,29 +7,64 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ambit_transport::{Mode, Watch};
-use h2::server::{Builder, Connection, SendResponse};
-use h2::{Reason, RecvStream};
-use http::Request;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::flood::Flood;
 use super::incoming::Incoming;
 use super::{ServeError, Served};
-use crate::activity::Activity;
+use crate::activity::{Activity, Place};
 use crate::headroom::Growth;
 use crate::keepalive::Keepalive;
 use crate::settings::ServerSettings;
-use crate::stream::Payload;
-use crate::watched::Watched;
 
 /// How long the last GOAWAY of a cut connection may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// What a GOAWAY says that cuts a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// NO_ERROR.
+    Orderly,
+    /// ENHANCE_YOUR_CALM.
+    Calm,
+}
+
+/// A connection in its engine, once the client's SETTINGS have been read. One task polls it.
+pub(crate) trait Link {
+    /// A request as the engine gives it.
+    type Request;
+
+    /// The next request; moves everything else along. `None` when the connection has ended in order.
+    fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Self::Request, ServeError>>>;
+
+    /// Moves everything along and takes no request. Ready when the connection has ended.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>>;
+
+    /// Gives the request if it is one for the flow. Answers one that is malformed, and says how.
+    fn check(request: Self::Request, place: Place) -> Result<Incoming, &'static str>;
+
+    /// Changes the connection's receive window.
+    fn set_window(&mut self, window: u32);
+
+    /// Sends a PING.
+    fn ask(&mut self);
+
+    /// Lets the connection end after its open streams.
+    fn drain(&mut self);
+
+    /// Ends it now: [`Self::poll_closed`] is ready when the GOAWAY has left.
+    fn cut(&mut self, farewell: Farewell);
+
+    /// Whether bytes wait for the client to take them.
+    fn backlog(&self) -> bool {
+        false
+    }
+}
+
 /// A connection whose client has sent its SETTINGS.
-pub(super) struct Session<IO: AsyncRead + AsyncWrite + Unpin> {
-    connection: Connection<Watched<IO>, Payload>,
+pub(super) struct Session<L> {
+    link: L,
     activity: Arc<Activity>,
     keepalive: Keepalive,
     silence: Duration,
@@ -37,29 +72,32 @@ pub(super) struct Session<IO: AsyncRead + AsyncWrite + Unpin> {
     growth: Growth,
     flood: Flood,
     served: Served,
-    /// Futures at a time. Above it nothing is taken, and the library's own limit of pending resets guards what waits.
+    /// Futures at a time. Above it nothing is taken, and the engine's own limit of pending resets guards what waits.
     most_running: usize,
     draining: bool,
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
-    /// Waits for the client's preface and SETTINGS.
-    pub(super) async fn open(io: IO, settings: &ServerSettings, drain: &Watch) -> Result<Self, ServeError> {
-        let activity = Activity::new();
-        let io = Watched::from_client(io, Arc::clone(&activity));
-        let mut connection = tokio::select! {
+impl<L: Link> Session<L> {
+    /// Waits for `handshake`, which gives the connection when the client's preface and SETTINGS have been read.
+    pub(super) async fn open(
+        handshake: impl Future<Output = Result<L, ServeError>>,
+        activity: Arc<Activity>,
+        settings: &ServerSettings,
+        drain: &Watch,
+    ) -> Result<Self, ServeError> {
+        let link = tokio::select! {
             biased;
             () = drain.immediate() => return Err(ServeError::Io(std::io::ErrorKind::ConnectionAborted.into())),
-            opened = timeout(settings.handshake_timeout, handshake(io, settings, &activity)) => match opened {
+            opened = timeout(settings.handshake_timeout, handshake) => match opened {
                 Ok(opened) => opened?,
                 Err(_) => return Err(ServeError::TimedOut(settings.handshake_timeout)),
             },
         };
         let liveness = settings.liveness.clone();
         Ok(Self {
+            link,
             silence: liveness.ping_interval + liveness.ping_timeout,
-            keepalive: Keepalive::new(liveness, connection.ping_pong()),
-            connection,
+            keepalive: Keepalive::new(liveness),
             activity,
             idle: Idle { limit: settings.idle_timeout, timer: None },
             growth: settings.buffers.clamped().growth(),
@@ -86,7 +124,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
                 self.drain(mode);
             }
             if self.draining && immediate.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Ok(End::Cut(Reason::NO_ERROR)));
+                return Poll::Ready(Ok(End::Cut(Farewell::Orderly)));
             }
             self.poll(cx, &mut running, &mut on_request)
         })
@@ -94,12 +132,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
         let served = self.served;
         let outcome = match ended {
             Ok(End::Closed) => Ok(served),
-            Ok(End::Cut(reason)) => {
-                self.cut(reason).await;
+            Ok(End::Cut(farewell)) => {
+                self.cut(farewell).await;
                 Ok(served)
             }
             Ok(End::Flood { requests, resets }) => {
-                self.cut(Reason::ENHANCE_YOUR_CALM).await;
+                self.cut(Farewell::Calm).await;
                 Err(ServeError::Flood { requests, resets })
             }
             // A client that has nothing left to do may leave in the middle of our farewell.
@@ -115,14 +153,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
     fn drain(&mut self, mode: Mode) {
         self.draining = true;
         if mode == Mode::Graceful {
-            self.connection.graceful_shutdown();
+            self.link.drain();
         }
     }
 
     /// Says GOAWAY and goes, without waiting long for a client that does not read.
-    async fn cut(&mut self, reason: Reason) {
-        self.connection.abrupt_shutdown(reason);
-        let _ = timeout(FAREWELL, poll_fn(|cx| self.connection.poll_closed(cx))).await;
+    async fn cut(&mut self, farewell: Farewell) {
+        self.link.cut(farewell);
+        let _ = timeout(FAREWELL, poll_fn(|cx| self.link.poll_closed(cx))).await;
     }
 
     fn poll<F, Fut>(
@@ -139,21 +177,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
             // Also registers for the next end, which matters when nothing more may be taken.
             while let Poll::Ready(Some(_)) = running.poll_join_next(cx) {}
             if running.len() >= self.most_running {
-                if let Poll::Ready(closed) = self.connection.poll_closed(cx) {
-                    return Poll::Ready(closed.map(|()| End::Closed).map_err(ServeError::from));
+                if let Poll::Ready(closed) = self.link.poll_closed(cx) {
+                    return Poll::Ready(closed.map(|()| End::Closed));
                 }
                 return self.poll_timers(cx);
             }
-            match self.connection.poll_accept(cx) {
+            match self.link.poll_request(cx) {
                 Poll::Ready(None) => return Poll::Ready(Ok(End::Closed)),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error.into())),
-                Poll::Ready(Some(Ok((request, respond)))) => {
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(Some(Ok(request))) => {
                     if let Err((requests, resets)) =
                         self.flood.count(Instant::now(), self.activity.early_resets())
                     {
                         return Poll::Ready(Ok(End::Flood { requests, resets }));
                     }
-                    if let Some(incoming) = self.check(request, respond) {
+                    if let Some(incoming) = self.check(request) {
                         running.spawn(on_request(incoming));
                     }
                 }
@@ -167,16 +205,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
     fn grow(&mut self) -> bool {
         let window = self.growth.adjust(self.activity.streams());
         if let Some(window) = window {
-            self.connection.set_target_window_size(window);
+            self.link.set_window(window);
         }
         window.is_some()
     }
 
     /// Gives the request if it is one for the flow; answers it otherwise.
-    fn check(&mut self, request: Request<RecvStream>, respond: SendResponse<Payload>) -> Option<Incoming> {
-        // The library holds the client to its number of streams; here they are only counted.
+    fn check(&mut self, request: L::Request) -> Option<Incoming> {
+        // The engine holds the client to its number of streams; here they are only counted.
         let place = self.activity.reserve(usize::MAX)?;
-        match Incoming::check(request, respond, place) {
+        match L::check(request, place) {
             Ok(incoming) => {
                 self.served.requests += 1;
                 Some(incoming)
@@ -197,40 +235,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Session<IO> {
             cx.waker().wake_by_ref();
         }
         // A drain waits for the client's part, so the client must be there.
-        ready!(self.keepalive.poll(cx, self.activity.received(), busy || self.draining));
+        let watched = busy || self.draining || self.link.backlog();
+        ready!(self.keepalive.poll(cx, self.activity.received(), watched, || self.link.ask()));
         Poll::Ready(Err(ServeError::Silent(self.silence)))
     }
 }
 
-async fn handshake<IO: AsyncRead + AsyncWrite + Unpin>(
-    io: Watched<IO>,
-    settings: &ServerSettings,
-    activity: &Activity,
-) -> Result<Connection<Watched<IO>, Payload>, ServeError> {
-    let buffers = settings.buffers.clamped();
-    let mut connection = Builder::new()
-        .max_concurrent_streams(settings.max_streams)
-        .initial_window_size(buffers.stream_window)
-        .initial_connection_window_size(buffers.connection_window)
-        .max_frame_size(buffers.max_frame)
-        .data_frame_budget(buffers.frame_overhead)
-        .max_send_buffer_size(buffers.send_buffer)
-        .max_header_list_size(buffers.header_list)
-        .handshake(io)
-        .await?;
-    poll_fn(|cx| match connection.poll_closed(cx) {
-        _ if activity.settled() => Poll::Ready(Ok(())),
-        Poll::Ready(Ok(())) => Poll::Ready(Err(ServeError::Io(std::io::ErrorKind::UnexpectedEof.into()))),
-        Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-        Poll::Pending => Poll::Pending,
-    })
-    .await?;
-    Ok(connection)
-}
-
 enum End {
     Closed,
-    Cut(Reason),
+    Cut(Farewell),
     Flood { requests: usize, resets: usize },
 }
 

@@ -2,25 +2,21 @@
 
 #![allow(dead_code)] // Each test file uses its part.
 
-use ambit_hbone::{ClientSettings, ServerSettings};
+pub(crate) use ambit_hbone::Engine;
+use ambit_hbone::{Buffered, ClientSettings, ServerSettings};
 use tokio::io::DuplexStream;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Engine {
-    Library,
+pub(crate) const ENGINES: [Engine; 2] = [Engine::Library, Engine::Own];
+
+pub(crate) fn server_settings(engine: Engine) -> ServerSettings {
+    ServerSettings { engine, ..ServerSettings::default() }
 }
 
-pub(crate) const ENGINES: [Engine; 1] = [Engine::Library];
-
-pub(crate) fn server_settings(_engine: Engine) -> ServerSettings {
-    ServerSettings::default()
-}
-
-pub(crate) fn client_settings(_engine: Engine) -> ClientSettings {
-    ClientSettings::default()
+pub(crate) fn client_settings(engine: Engine) -> ClientSettings {
+    ClientSettings { engine, ..ClientSettings::default() }
 }
 
 /// A pipe as the crate takes it.
-pub(crate) fn carrier(io: DuplexStream) -> DuplexStream {
-    io
+pub(crate) fn carrier(io: DuplexStream) -> Buffered<DuplexStream> {
+    Buffered::new(io)
 }

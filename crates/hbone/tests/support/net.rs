@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use ambit_hbone::{
-    ConnectError, Connector, Key, Pool, PoolSettings, ServeError, Served, ServerSettings, serve,
+    Buffered, ConnectError, Connector, Key, Pool, PoolSettings, ServeError, Served, ServerSettings, serve,
 };
 use ambit_model::Identity;
 use ambit_transport::{Drain, Mode, drain};
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::raw::Raw;
-use crate::tunnel::{PIPE, echo};
+use crate::tunnel::{PIPE, client_settings, echo, server_settings};
 
 /// What the next dial finds.
 pub(crate) enum Next {
@@ -50,7 +50,7 @@ impl Net {
     }
 
     pub(crate) fn pool(&self) -> Pool<Self> {
-        Pool::new(self.clone(), PoolSettings::default())
+        Pool::new(self.clone(), PoolSettings { client: client_settings(), ..PoolSettings::default() })
     }
 
     pub(crate) fn dials(&self) -> usize {
@@ -74,9 +74,9 @@ impl Net {
 }
 
 impl Connector for Net {
-    type Io = DuplexStream;
+    type Io = Buffered<DuplexStream>;
 
-    async fn connect(&self, key: &Key) -> Result<DuplexStream, ConnectError> {
+    async fn connect(&self, key: &Key) -> Result<Buffered<DuplexStream>, ConnectError> {
         self.state.lock().unwrap().dials.push(key.clone());
         if let Ok(permit) = self.gate.acquire().await {
             permit.forget();
@@ -84,15 +84,15 @@ impl Connector for Net {
         let mut state = self.state.lock().unwrap();
         match state.planned.pop_front() {
             Some(Next::Refused) => Err(ConnectError::dial(io::Error::from(io::ErrorKind::ConnectionRefused))),
-            Some(Next::Pipe(pipe)) => Ok(pipe),
+            Some(Next::Pipe(pipe)) => Ok(Buffered::new(pipe)),
             None => {
                 let (ours, theirs) = duplex(PIPE);
                 let (drain, watch) = drain::channel();
-                let settings =
-                    ServerSettings { max_streams: state.most_streams, ..ServerSettings::default() };
-                let serving = tokio::spawn(async move { serve(theirs, &settings, watch, echo).await });
+                let settings = ServerSettings { max_streams: state.most_streams, ..server_settings() };
+                let serving =
+                    tokio::spawn(async move { serve(Buffered::new(theirs), &settings, watch, echo).await });
                 state.servers.push((drain, serving));
-                Ok(ours)
+                Ok(Buffered::new(ours))
             }
         }
     }

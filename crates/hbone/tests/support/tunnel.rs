@@ -2,18 +2,70 @@
 
 #![allow(dead_code)] // Each test file uses its part.
 
+use std::cell::Cell;
 use std::future::Future;
 
 use ambit_hbone::client::connect;
 use ambit_hbone::{
-    Authority, ClientSettings, ConnectRequest, Connection, H2Error, Incoming, ServeError, Served,
-    ServerSettings, Stream, serve,
+    Authority, Buffered, ClientSettings, ConnectRequest, Connection, Engine, H2Error, Incoming, ServeError,
+    Served, ServerSettings, Stream, serve,
 };
 use ambit_transport::drain;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 
 pub(crate) const PIPE: usize = 64 * 1024;
+
+thread_local! {
+    /// The engines of the test that runs on this thread with all its tasks: the client's and the server's.
+    static ENGINES: Cell<(Engine, Engine)> = const { Cell::new((Engine::Own, Engine::Own)) };
+}
+
+/// From here on this thread's tunnels have these engines.
+pub(crate) fn use_engines(client: Engine, server: Engine) {
+    ENGINES.set((client, server));
+}
+
+pub(crate) fn client_settings() -> ClientSettings {
+    ClientSettings { engine: ENGINES.get().0, ..ClientSettings::default() }
+}
+
+pub(crate) fn server_settings() -> ServerSettings {
+    ServerSettings { engine: ENGINES.get().1, ..ServerSettings::default() }
+}
+
+/// Runs each of these with every pairing of engines.
+#[allow(unused_macros)] // Each test file uses its part.
+macro_rules! pairings {
+    (@each $attribute:tt $($name:ident,)*) => {$(
+        mod $name {
+            use ambit_hbone::Engine::{Library, Own};
+
+            $crate::tunnel::pairings!(@one $attribute own_to_own, Own, Own, $name);
+            $crate::tunnel::pairings!(@one $attribute own_to_library, Own, Library, $name);
+            $crate::tunnel::pairings!(@one $attribute library_to_own, Library, Own, $name);
+            $crate::tunnel::pairings!(@one $attribute library_to_library, Library, Library, $name);
+        }
+    )*};
+    (@one [$($attribute:tt)*] $pairing:ident, $client:ident, $server:ident, $name:ident) => {
+        $($attribute)*
+        async fn $pairing() {
+            $crate::tunnel::use_engines($client, $server);
+            super::$name().await;
+        }
+    };
+    ($($name:ident,)*) => { $crate::tunnel::pairings!(@each [#[tokio::test]] $($name,)*); };
+}
+
+#[allow(unused_macros)] // Each test file uses its part.
+macro_rules! pairings_in_paused_time {
+    ($($name:ident,)*) => {
+        $crate::tunnel::pairings!(@each [#[tokio::test(start_paused = true)]] $($name,)*);
+    };
+}
+
+#[allow(unused_imports)] // Each test file uses its part.
+pub(crate) use {pairings, pairings_in_paused_time};
 
 pub(crate) fn request() -> ConnectRequest {
     ConnectRequest::new("10.0.0.2:8080".parse::<Authority>().unwrap())
@@ -32,7 +84,8 @@ where
 {
     let (ours, theirs) = duplex(PIPE);
     let (drain, watch) = drain::channel();
-    let serving = tokio::spawn(async move { serve(theirs, &settings, watch, on_request).await });
+    let serving =
+        tokio::spawn(async move { serve(Buffered::new(theirs), &settings, watch, on_request).await });
     (ours, Server { drain, serving })
 }
 
@@ -42,7 +95,7 @@ pub(crate) struct Client {
 }
 
 pub(crate) async fn client(io: DuplexStream, settings: ClientSettings) -> Client {
-    let (connection, driver) = connect(io, &settings).await.unwrap();
+    let (connection, driver) = connect(Buffered::new(io), &settings).await.unwrap();
     Client { connection, driving: tokio::spawn(driver) }
 }
 
@@ -52,8 +105,8 @@ where
     F: FnMut(Incoming) -> Fut + Send + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let (io, server) = server(ServerSettings::default(), on_request);
-    (client(io, ClientSettings::default()).await, server)
+    let (io, server) = server(server_settings(), on_request);
+    (client(io, client_settings()).await, server)
 }
 
 /// Accepts and sends back whatever comes, until its end.

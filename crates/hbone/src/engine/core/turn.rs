@@ -1,0 +1,227 @@
+//! The driver's turn: read what there is, tell the streams, send what has gathered.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::super::machine::{Event, Role};
+use super::{Core, Failure, Inner, Line, Phase, wake_all};
+use crate::activity::Activity;
+use crate::carrier::Received;
+
+/// Bytes read in a turn before other tasks of the worker get theirs.
+const TURN: usize = 1024 * 1024;
+
+impl<C: Line + ?Sized> Core<C> {
+    /// Moves everything along. Ready when the connection is over.
+    pub(in crate::engine) fn turn(&self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let mut wakers = Vec::new();
+        let mut inner = self.inner.lock();
+        let over = inner.turn(cx, &self.activity, &mut wakers);
+        drop(inner);
+        wake_all(wakers);
+        if over.is_ready() {
+            self.activity.retire();
+        }
+        over
+    }
+}
+
+impl<C: Line + ?Sized> Inner<C> {
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Arc<Activity>,
+        wakers: &mut Vec<Waker>,
+    ) -> Poll<Failure> {
+        match &mut self.driver {
+            Some(driver) => driver.clone_from(cx.waker()),
+            None => self.driver = Some(cx.waker().clone()),
+        }
+        self.woken = false;
+        loop {
+            let overdue = self.machine.overdue();
+            if self.phase == Phase::Open && !overdue {
+                if let Err(failure) = self.read(cx, activity, wakers) {
+                    self.end(failure, wakers);
+                }
+                if self.phase == Phase::Open && self.is_done() {
+                    // A server that is done has said so, or was left.
+                    if self.role == Role::Client {
+                        self.machine.farewell(super::Code::NO_ERROR);
+                    }
+                    self.end(Failure::Ended, wakers);
+                }
+            }
+            if self.phase == Phase::Closed {
+                return Poll::Ready(self.failure.clone().unwrap_or(Failure::Ended));
+            }
+            match self.flush(cx) {
+                Poll::Ready(Err(error)) => {
+                    self.phase = Phase::Closed;
+                    wakers.extend(self.fail(Failure::Io(Arc::new(error))));
+                    continue;
+                }
+                Poll::Ready(Ok(())) if self.phase == Phase::Closing => {
+                    // What the close comes to is of no use to anybody.
+                    if self.carrier.poll_close(cx).is_ready() {
+                        self.phase = Phase::Closed;
+                        continue;
+                    }
+                }
+                Poll::Ready(Ok(())) if overdue => continue,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+            self.admit(wakers);
+            return Poll::Pending;
+        }
+    }
+
+    /// The connection goes no further than to say why.
+    fn end(&mut self, failure: Failure, wakers: &mut Vec<Waker>) {
+        self.phase = if matches!(failure, Failure::Io(_)) { Phase::Closed } else { Phase::Closing };
+        wakers.extend(self.fail(failure));
+    }
+
+    /// Both sides have said and heard everything.
+    fn is_done(&self) -> bool {
+        match self.role {
+            Role::Client => (!self.held || self.machine.left_by_peer()) && self.machine.is_empty(),
+            Role::Server => {
+                self.machine.drained() || (self.machine.left_by_peer() && self.machine.is_empty())
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Arc<Activity>,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<(), Failure> {
+        self.machine.at(tokio::time::Instant::now().into_std());
+        let mut read = 0;
+        while !self.machine.overdue() {
+            if read >= TURN {
+                self.woken = true;
+                cx.waker().wake_by_ref();
+                break;
+            }
+            match self.receive(cx, activity, wakers)? {
+                Poll::Ready(Received::Bytes(bytes)) => read += bytes,
+                Poll::Ready(Received::End) => {
+                    // What is still to be said goes as far as it goes at once: nobody waits for it.
+                    if self.flush(cx).is_ready() {
+                        let _ = self.carrier.poll_close(cx);
+                    }
+                    let failure = self.ended_by_peer();
+                    self.phase = Phase::Closed;
+                    wakers.extend(self.fail(failure));
+                    break;
+                }
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn ended_by_peer(&self) -> Failure {
+        match self.dismissed {
+            Some(code) if code != super::Code::NO_ERROR => Failure::Dismissed(code),
+            _ => Failure::Ended,
+        }
+    }
+
+    fn receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        activity: &Arc<Activity>,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<Poll<Received>, Failure> {
+        let Self { machine, locals, requests, waiting, dismissed, carrier, .. } = self;
+        let mut fault = None;
+        let mut lost = 0;
+        let received = carrier.poll_receive(cx, &mut |pieces| {
+            if fault.is_some() {
+                return;
+            }
+            let mut sink = |event: Event<'_>| match event {
+                Event::Data { stream, bytes } => match locals.get_mut(&stream) {
+                    Some(local) => {
+                        local.queue.extend_from_slice(bytes);
+                        wakers.extend(local.reader());
+                    }
+                    None => lost += bytes.len(),
+                },
+                Event::Request { stream, message } => {
+                    locals.entry(stream).or_default();
+                    requests.push_back((stream, message));
+                }
+                Event::Answer { stream, message } => {
+                    if let Some(local) = locals.get_mut(&stream) {
+                        local.answer = Some(Box::new(message));
+                        wakers.extend(local.reader());
+                    }
+                }
+                Event::End { stream } => {
+                    if let Some(local) = locals.get_mut(&stream) {
+                        local.ended = true;
+                        wakers.extend(local.reader());
+                    }
+                }
+                Event::Reset { stream, code, by } => {
+                    if let Some(local) = locals.get_mut(&stream) {
+                        local.reset = Some((code, by));
+                        wakers.extend(local.reader());
+                        wakers.extend(local.writer());
+                    }
+                }
+                Event::Room { stream: Some(stream) } => {
+                    wakers.extend(locals.get_mut(&stream).and_then(super::Local::writer));
+                }
+                Event::Room { stream: None } => {
+                    for stream in waiting.drain(..) {
+                        if let Some(local) = locals.get_mut(&stream) {
+                            local.queued = false;
+                            wakers.extend(local.writer());
+                        }
+                    }
+                    // A larger initial window opens streams that wait for their own.
+                    wakers.extend(locals.values_mut().filter_map(super::Local::writer));
+                }
+                Event::GoAway { code } => {
+                    *dismissed = Some(code);
+                    activity.retire();
+                }
+                Event::Settled => activity.settle(),
+            };
+            fault = machine.receive(pieces, &mut sink).err();
+        });
+        machine.discard(lost);
+        if let Some(fault) = fault {
+            return Err(Failure::Fault(fault));
+        }
+        match received {
+            Poll::Ready(Ok(received)) => {
+                if let Received::Bytes(bytes) = received {
+                    activity.count_received(bytes);
+                }
+                Ok(Poll::Ready(received))
+            }
+            Poll::Ready(Err(error)) => Err(Failure::Io(Arc::new(error))),
+            Poll::Pending => Ok(Poll::Pending),
+        }
+    }
+
+    /// Lets writers go on once half of what may wait has left.
+    fn admit(&mut self, wakers: &mut Vec<Waker>) {
+        if self.waiting.is_empty() || self.backlog() > self.high / 2 {
+            return;
+        }
+        for stream in self.waiting.drain(..) {
+            if let Some(local) = self.locals.get_mut(&stream) {
+                local.queued = false;
+                wakers.extend(local.writer());
+            }
+        }
+    }
+}
