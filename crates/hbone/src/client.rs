@@ -71,7 +71,7 @@ where
         }
         Engine::Library => {
             let (handle, link) = library::client::handshake(io, settings, &buffers, &activity).await?;
-            (Handle::Library(handle), driver::Link::Library(link))
+            (Handle::Library(handle), driver::Link::Library(Box::new(link)))
         }
     };
     let driver = Driver::new(link, Arc::clone(&activity), settings.liveness.clone(), buffers.growth());

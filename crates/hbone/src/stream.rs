@@ -9,9 +9,10 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use ambit_transport::Abort;
+use ambit_transport::relay::{Abort, Outlet};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -104,5 +105,15 @@ impl Abort for Stream {
 
     fn unsent(&self) -> bool {
         on!(&self.engine, stream => stream.unsent())
+    }
+
+    fn pushes(&self) -> bool {
+        matches!(self.engine, Engine::Own(_))
+    }
+
+    fn push_into(&mut self, outlet: Arc<dyn Outlet>) {
+        if let Engine::Own(stream) = &mut self.engine {
+            stream.push_into(outlet);
+        }
     }
 }

@@ -31,7 +31,7 @@ pub struct Driver<IO: AsyncRead + AsyncWrite + Unpin> {
 #[derive(Debug)]
 pub(super) enum Link<IO: AsyncRead + AsyncWrite + Unpin> {
     Own(engine::client::Link),
-    Library(library::client::Link<IO>),
+    Library(Box<library::client::Link<IO>>),
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Link<IO> {

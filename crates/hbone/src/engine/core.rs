@@ -5,6 +5,7 @@
 //! await, and nobody is woken under it but the driver.
 
 mod carry;
+mod deliver;
 mod failure;
 mod line;
 mod requests;
@@ -40,6 +41,8 @@ pub(crate) struct Core<C: ?Sized> {
     inner: Mutex<Inner<C>>,
 }
 
+type Locals = HashMap<u32, Local, foldhash::fast::RandomState>;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
@@ -51,7 +54,7 @@ enum Phase {
 struct Inner<C: ?Sized> {
     role: Role,
     machine: Machine,
-    locals: HashMap<u32, Local, foldhash::fast::RandomState>,
+    locals: Locals,
     /// Server: requests that nobody has looked at.
     requests: VecDeque<(u32, Message)>,
     output: Output,

@@ -1,8 +1,10 @@
 //! What a tunnel keeps for one stream between its driver and its user.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use ambit_transport::relay::Outlet;
 use bytes::BytesMut;
 
 use super::fields::Message;
@@ -16,6 +18,8 @@ pub(super) struct Local {
     pub(super) queue: BytesMut,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Where received bytes may go at once.
+    pub(super) outlet: Option<Arc<dyn Outlet>>,
     /// Client: the final answer, until it is looked at.
     pub(super) answer: Option<Box<Message>>,
     pub(super) reset: Option<(Code, By)>,
@@ -34,6 +38,15 @@ impl Local {
 
     pub(super) fn wait_to_write(&mut self, cx: &Context<'_>) {
         set(&mut self.writer, cx);
+    }
+
+    /// Hands bytes straight to the receiver, which takes the first so many; only while it waits for bytes and none are
+    /// before them.
+    pub(super) fn push(&self, pieces: &[IoSlice<'_>]) -> usize {
+        match &self.outlet {
+            Some(outlet) if self.queue.is_empty() && self.reader.is_some() => outlet.try_deliver(pieces),
+            _ => 0,
+        }
     }
 
     pub(super) fn reader(&mut self) -> Option<Waker> {

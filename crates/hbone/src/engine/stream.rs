@@ -2,8 +2,10 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ambit_transport::relay::Outlet;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -46,6 +48,10 @@ impl Stream {
             self.aborted = true;
             self.core.reset(self.id, Code::CANCEL);
         }
+    }
+
+    pub(crate) fn push_into(&mut self, outlet: Arc<dyn Outlet>) {
+        self.core.push_into(self.id, outlet);
     }
 
     pub(crate) fn unsent(&self) -> bool {

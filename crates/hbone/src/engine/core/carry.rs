@@ -1,8 +1,10 @@
 //! A stream's bytes in and out of the tunnel.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use ambit_transport::relay::Outlet;
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
 use tokio::io::ReadBuf;
@@ -49,6 +51,13 @@ impl<C: Line + ?Sized> Core<C> {
         let chunk = std::mem::take(&mut local.queue).freeze();
         inner.consumed(stream, chunk.len());
         Poll::Ready(Ok(Some(chunk)))
+    }
+
+    /// From here on received bytes may go into the outlet.
+    pub(in crate::engine) fn push_into(&self, stream: u32, outlet: Arc<dyn Outlet>) {
+        if let Some(local) = self.inner.lock().locals.get_mut(&stream) {
+            local.outlet = Some(outlet);
+        }
     }
 
     /// Takes what the windows and the backlog allow, at least one byte.
@@ -224,7 +233,7 @@ impl<C: Line + ?Sized> Inner<C> {
 
     /// The connection broke under a write; the driver tells everybody else.
     fn broken_by(&mut self, error: io::Error) -> io::Error {
-        let failure = Failure::Io(std::sync::Arc::new(error));
+        let failure = Failure::Io(Arc::new(error));
         let lost = failure.lost();
         self.failure.get_or_insert(failure);
         self.phase = super::Phase::Closed;

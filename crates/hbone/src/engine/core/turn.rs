@@ -1,10 +1,15 @@
 //! The driver's turn: read what there is, tell the streams, send what has gathered.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use super::super::fields::Message;
+use super::super::frame::Code;
+use super::super::local::Local;
 use super::super::machine::{Event, Role};
-use super::{Core, Failure, Inner, Line, Phase, wake_all};
+use super::deliver::{Delivered, Run};
+use super::{Core, Failure, Inner, Line, Locals, Phase, wake_all};
 use crate::activity::Activity;
 use crate::carrier::Received;
 
@@ -47,7 +52,7 @@ impl<C: Line + ?Sized> Inner<C> {
                 if self.phase == Phase::Open && self.is_done() {
                     // A server that is done has said so, or was left.
                     if self.role == Role::Client {
-                        self.machine.farewell(super::Code::NO_ERROR);
+                        self.machine.farewell(Code::NO_ERROR);
                     }
                     self.end(Failure::Ended, wakers);
                 }
@@ -126,7 +131,7 @@ impl<C: Line + ?Sized> Inner<C> {
 
     fn ended_by_peer(&self) -> Failure {
         match self.dismissed {
-            Some(code) if code != super::Code::NO_ERROR => Failure::Dismissed(code),
+            Some(code) if code != Code::NO_ERROR => Failure::Dismissed(code),
             _ => Failure::Ended,
         }
     }
@@ -139,64 +144,27 @@ impl<C: Line + ?Sized> Inner<C> {
     ) -> Result<Poll<Received>, Failure> {
         let Self { machine, locals, requests, waiting, dismissed, carrier, .. } = self;
         let mut fault = None;
-        let mut lost = 0;
         let received = carrier.poll_receive(cx, &mut |pieces| {
             if fault.is_some() {
                 return;
             }
-            let mut sink = |event: Event<'_>| match event {
-                Event::Data { stream, bytes } => match locals.get_mut(&stream) {
-                    Some(local) => {
-                        local.queue.extend_from_slice(bytes);
-                        wakers.extend(local.reader());
+            let (mut run, mut delivered) = (Run::default(), Delivered::default());
+            fault = machine
+                .receive(pieces, &mut |event| {
+                    if let Event::Data { stream, bytes } = event {
+                        return run.push(stream, bytes, locals, &mut delivered, wakers);
                     }
-                    None => lost += bytes.len(),
-                },
-                Event::Request { stream, message } => {
-                    locals.entry(stream).or_default();
-                    requests.push_back((stream, message));
-                }
-                Event::Answer { stream, message } => {
-                    if let Some(local) = locals.get_mut(&stream) {
-                        local.answer = Some(Box::new(message));
-                        wakers.extend(local.reader());
-                    }
-                }
-                Event::End { stream } => {
-                    if let Some(local) = locals.get_mut(&stream) {
-                        local.ended = true;
-                        wakers.extend(local.reader());
-                    }
-                }
-                Event::Reset { stream, code, by } => {
-                    if let Some(local) = locals.get_mut(&stream) {
-                        local.reset = Some((code, by));
-                        wakers.extend(local.reader());
-                        wakers.extend(local.writer());
-                    }
-                }
-                Event::Room { stream: Some(stream) } => {
-                    wakers.extend(locals.get_mut(&stream).and_then(super::Local::writer));
-                }
-                Event::Room { stream: None } => {
-                    for stream in waiting.drain(..) {
-                        if let Some(local) = locals.get_mut(&stream) {
-                            local.queued = false;
-                            wakers.extend(local.writer());
-                        }
-                    }
-                    // A larger initial window opens streams that wait for their own.
-                    wakers.extend(locals.values_mut().filter_map(super::Local::writer));
-                }
-                Event::GoAway { code } => {
-                    *dismissed = Some(code);
-                    activity.retire();
-                }
-                Event::Settled => activity.settle(),
-            };
-            fault = machine.receive(pieces, &mut sink).err();
+                    // Behind the bytes that came before it.
+                    run.finish(locals, &mut delivered, wakers);
+                    tell(event, locals, requests, waiting, dismissed, activity, wakers);
+                })
+                .err();
+            run.finish(locals, &mut delivered, wakers);
+            machine.discard(delivered.lost);
+            for (stream, bytes) in delivered.consumed {
+                machine.consumed(stream, bytes);
+            }
         });
-        machine.discard(lost);
         if let Some(fault) = fault {
             return Err(Failure::Fault(fault));
         }
@@ -217,11 +185,67 @@ impl<C: Line + ?Sized> Inner<C> {
         if self.waiting.is_empty() || self.backlog() > self.high / 2 {
             return;
         }
-        for stream in self.waiting.drain(..) {
-            if let Some(local) = self.locals.get_mut(&stream) {
-                local.queued = false;
+        admit(&mut self.waiting, &mut self.locals, wakers);
+    }
+}
+
+/// Brings anything but bytes to whom it concerns.
+fn tell(
+    event: Event<'_>,
+    locals: &mut Locals,
+    requests: &mut VecDeque<(u32, Message)>,
+    waiting: &mut Vec<u32>,
+    dismissed: &mut Option<Code>,
+    activity: &Activity,
+    wakers: &mut Vec<Waker>,
+) {
+    match event {
+        Event::Data { .. } => {}
+        Event::Request { stream, message } => {
+            locals.entry(stream).or_default();
+            requests.push_back((stream, message));
+        }
+        Event::Answer { stream, message } => {
+            if let Some(local) = locals.get_mut(&stream) {
+                local.answer = Some(Box::new(message));
+                wakers.extend(local.reader());
+            }
+        }
+        Event::End { stream } => {
+            if let Some(local) = locals.get_mut(&stream) {
+                local.ended = true;
+                wakers.extend(local.reader());
+            }
+        }
+        Event::Reset { stream, code, by } => {
+            if let Some(local) = locals.get_mut(&stream) {
+                local.reset = Some((code, by));
+                wakers.extend(local.reader());
                 wakers.extend(local.writer());
             }
+        }
+        Event::Room { stream: Some(stream) } => {
+            wakers.extend(locals.get_mut(&stream).and_then(Local::writer));
+        }
+        Event::Room { stream: None } => {
+            admit(waiting, locals, wakers);
+            // A larger initial window opens streams that wait for their own.
+            wakers.extend(locals.values_mut().filter_map(Local::writer));
+        }
+        Event::GoAway { code } => {
+            *dismissed = Some(code);
+            activity.retire();
+        }
+        Event::Settled => activity.settle(),
+    }
+}
+
+/// Lets all go on that wait for room in the connection.
+fn admit(waiting: &mut Vec<u32>, locals: &mut Locals, wakers: &mut Vec<Waker>) {
+    for stream in waiting.drain(..) {
+        if let Some(local) = locals.get_mut(&stream) {
+            local.queued = false;
+            wakers.extend(local.writer());
         }
     }
 }
