@@ -23,6 +23,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("ambit-agent", 3),
     ("ambit-controller", 3),
     ("ambit-cli", 4),
+    ("ambit-micro", 5),
     ("ambit-tests", 5),
     ("ambit-benches", 5),
 ];
