@@ -165,7 +165,10 @@ fn refusal(error: &webpki::Error, purpose: Purpose) -> PeerRefusal {
     match error {
         webpki::Error::CertExpired { .. } => PeerRefusal::Expired,
         webpki::Error::CertNotValidYet { .. } => PeerRefusal::NotYetValid,
-        webpki::Error::UnknownIssuer => PeerRefusal::UnknownIssuer,
+        // A root of the same name as ours with another key: a CA that was made anew.
+        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+            PeerRefusal::UnknownIssuer
+        }
         webpki::Error::RequiredEkuNotFoundContext(_) => PeerRefusal::Usage(purpose.text()),
         webpki::Error::BadDer | webpki::Error::BadDerTime => PeerRefusal::Name(SanRefusal::Malformed),
         other => PeerRefusal::Chain(other.to_string()),
