@@ -28,7 +28,7 @@ pub fn resources(snapshot: &Snapshot) -> Map<String, Value> {
 fn staged(snapshot: &Snapshot) -> Value {
     let mut staged: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for workload in snapshot.workloads() {
-        for (key, ports) in &workload.services {
+        for (key, ports) in workload.services.iter() {
             if snapshot.service(key).is_none() {
                 let endpoints = staged.entry(key.to_string()).or_default();
                 endpoints.insert(workload.uid.to_string(), endpoint(workload, ports));

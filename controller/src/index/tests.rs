@@ -58,6 +58,6 @@ impl Index {
 #[track_caller]
 fn ports(workload: &Workload, service: &str) -> Vec<(u16, u16)> {
     let key = format!("{}/{service}.{}.svc.cluster.local", workload.namespace, workload.namespace);
-    let ports = &workload.services[&key.parse().unwrap()];
+    let ports = workload.services.get(&key.parse().unwrap()).unwrap();
     ports.iter().map(|port| (port.service_port, port.target_port)).collect()
 }

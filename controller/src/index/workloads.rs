@@ -30,7 +30,7 @@ pub(super) fn workloads(
     for pod in objects.published() {
         let built = one(pod, objects, captured).map(|workload| Workload {
             policies: policies(pod, objects, authentication),
-            services: services(pod, objects, &listed),
+            services: services(pod, objects, &listed).into(),
             ..workload
         });
         match built {

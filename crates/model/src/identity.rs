@@ -54,6 +54,16 @@ impl Identity {
         })
     }
 
+    /// The same identity of texts that `share` gives for equal ones: many workloads have one identity, and all of them
+    /// few trust domains and namespaces.
+    pub fn shared(self, mut share: impl FnMut(&str) -> Text) -> Self {
+        Self {
+            trust_domain: share(&self.trust_domain),
+            namespace: share(&self.namespace),
+            service_account: share(&self.service_account),
+        }
+    }
+
     /// The trust domain, such as `cluster.local`.
     pub fn trust_domain(&self) -> &Text {
         &self.trust_domain

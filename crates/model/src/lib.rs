@@ -6,6 +6,7 @@
 pub mod address;
 pub mod change;
 pub mod identity;
+pub mod memberships;
 pub mod policy;
 pub mod service;
 pub mod snapshot;
@@ -17,6 +18,7 @@ pub mod workload;
 pub use address::NetworkAddress;
 pub use change::Change;
 pub use identity::Identity;
+pub use memberships::Memberships;
 pub use policy::Policy;
 pub use service::Service;
 pub use snapshot::Snapshot;

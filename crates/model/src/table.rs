@@ -53,6 +53,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Table<K, V> {
         self.shards.as_ref()?.get(shard_of(key))?.get(key)
     }
 
+    /// The value of a key, to be changed: an absent key copies nothing, a present one its shard if that is shared.
+    pub fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key)?;
+        self.shard_mut(shard_of(key)).get_mut(key)
+    }
+
     /// Sets a key, returning what it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         let index = shard_of(&key);
@@ -119,6 +129,7 @@ mod tests {
         fn behaves_like_a_map(operations in proptest::collection::vec((0u8..40, proptest::option::of(0u8..9)), 0..200)) {
             let (mut table, mut reference) = (Table::default(), Reference::new());
             for (key, value) in operations {
+                prop_assert_eq!(table.get_mut(&key), reference.get_mut(&key));
                 match value {
                     Some(value) => prop_assert_eq!(table.insert(key, value), reference.insert(key, value)),
                     None => prop_assert_eq!(table.remove(&key), reference.remove(&key)),

@@ -1,11 +1,11 @@
 //! A workload: one addressable instance of an application, usually a pod (Istio `workload.Workload`).
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::identity::{DEFAULT_TRUST_DOMAIN, Identity, InvalidIdentity};
-use crate::service::{Port, ServiceKey};
-use crate::{NetworkAddress, Text};
+use crate::service::ServiceKey;
+use crate::{Memberships, NetworkAddress, Text};
 
 /// How a workload's inbound traffic is carried (Istio `TunnelProtocol`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -123,9 +123,9 @@ pub struct Workload {
     /// Trust domain, service account and namespace as one identity.
     pub identity: Identity,
     /// Waypoint for workload-addressed traffic.
-    pub waypoint: Option<Gateway>,
+    pub waypoint: Option<Arc<Gateway>>,
     /// Gateway to the workload's network, when that is not the local one.
-    pub network_gateway: Option<Gateway>,
+    pub network_gateway: Option<Arc<Gateway>>,
     /// Node the workload runs on.
     pub node: Text,
     /// Canonical service name, for telemetry.
@@ -143,7 +143,7 @@ pub struct Workload {
     /// Cluster it belongs to.
     pub cluster: Text,
     /// This workload's ports for each service it is an endpoint of.
-    pub services: BTreeMap<ServiceKey, Vec<Port>>,
+    pub services: Memberships,
     /// Protocol of the last hop.
     pub application_tunnel: Option<ApplicationTunnel>,
     /// Locality.
@@ -179,7 +179,7 @@ impl Workload {
             policies: Vec::new(),
             health: Health::Healthy,
             cluster: "Kubernetes".into(),
-            services: BTreeMap::new(),
+            services: Memberships::default(),
             application_tunnel: None,
             locality: Locality::default(),
             network_mode: NetworkMode::Standard,
@@ -190,5 +190,16 @@ impl Workload {
     /// Whether `ip` (canonical) is one of the workload's own addresses.
     pub fn owns(&self, ip: IpAddr) -> bool {
         self.addresses.contains(&ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node knows a hundred thousand of them: with the count of its `Arc` one fits an allocation of 384 bytes.
+    #[test]
+    fn a_workload_stays_small() {
+        assert!(size_of::<Workload>() + 2 * size_of::<usize>() <= 384, "{} bytes", size_of::<Workload>());
     }
 }

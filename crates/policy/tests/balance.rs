@@ -84,7 +84,7 @@ fn any_endpoint(number: usize) -> impl Strategy<Value = Workload> {
             workload.addresses = families.into_iter().map(|ip| ip.parse().unwrap()).collect();
             workload.services.insert(key(), ports);
             workload.hostname = if named { "cart.example.com" } else { "" }.into();
-            workload.network_gateway = reachable.then(gateway);
+            workload.network_gateway = reachable.then(|| gateway().into());
             workload.application_tunnel =
                 tunnel.then_some(ApplicationTunnel { proxy_protocol: true, port: None });
             workload
@@ -139,7 +139,7 @@ fn naive(service: &Service, asked: u16, client: &Workload, endpoints: &[Workload
     };
     let mut ranked = Vec::new();
     for endpoint in endpoints {
-        let own = endpoint.services[&key()].iter().find(|port| port.service_port == asked);
+        let own = endpoint.services.get(&key()).unwrap().iter().find(|port| port.service_port == asked);
         let target = own.map_or(listed.target_port, |own| own.target_port);
         let healthy = endpoint.health == Health::Healthy || service.load_balancing.allow_unhealthy;
         let has_address = endpoint.addresses.iter().any(|ip| match service.ip_families {

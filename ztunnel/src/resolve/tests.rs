@@ -181,7 +181,7 @@ fn a_waypoint_is_never_gone_around() {
 #[test]
 fn a_waypoints_own_pod_reaches_the_workload_itself() {
     let mut cart = pod("cart", 2, Tunnel::Hbone);
-    cart.waypoint = Some(waypoint());
+    cart.waypoint = Some(waypoint().into());
     let gate_pod = endpoint(pod("gate", 9, Tunnel::Hbone), waypoint_key(), port(15008, 15008));
     let mut gate = Service::new("waypoint", waypoint_key());
     gate.ports = vec![port(15008, 15008)];

@@ -18,7 +18,7 @@ pub struct Endpoint {
 }
 
 /// The endpoints of one service, in the order of their workloads' uids.
-pub type Endpoints = Arc<[Endpoint]>;
+pub type Endpoints = Arc<Vec<Endpoint>>;
 
 type Claims = Arc<[Arc<Service>]>;
 
@@ -117,22 +117,27 @@ impl Services {
     }
 
     pub(super) fn add_endpoint(&mut self, workload: &Arc<Workload>) {
-        for (key, ports) in &workload.services {
-            let mut endpoints: Vec<Endpoint> = self.endpoints(key).to_vec();
-            let at = endpoints.partition_point(|endpoint| endpoint.workload.uid < workload.uid);
-            endpoints.insert(at, Endpoint { workload: workload.clone(), ports: ports.as_slice().into() });
-            self.endpoints.insert(key.clone(), endpoints.into());
+        for (key, ports) in workload.services.iter() {
+            let endpoint = Endpoint { workload: workload.clone(), ports: ports.clone() };
+            match self.endpoints.get_mut(key) {
+                // Copied when it has been published, and only then: a thousand endpoints in one update are one copy.
+                Some(endpoints) => {
+                    let endpoints = Arc::make_mut(endpoints);
+                    let at = endpoints.partition_point(|endpoint| endpoint.workload.uid < workload.uid);
+                    endpoints.insert(at, endpoint);
+                }
+                None => drop(self.endpoints.insert(key.clone(), Arc::new(vec![endpoint]))),
+            }
         }
     }
 
     pub(super) fn forget_endpoint(&mut self, workload: &Workload) {
         for key in workload.services.keys() {
-            let left = self.endpoints(key).iter().filter(|endpoint| endpoint.workload.uid != workload.uid);
-            let left: Vec<Endpoint> = left.cloned().collect();
-            if left.is_empty() {
+            let Some(endpoints) = self.endpoints.get_mut(key) else { continue };
+            let endpoints = Arc::make_mut(endpoints);
+            endpoints.retain(|endpoint| endpoint.workload.uid != workload.uid);
+            if endpoints.is_empty() {
                 self.endpoints.remove(key);
-            } else {
-                self.endpoints.insert(key.clone(), left.into());
             }
         }
     }

@@ -6,9 +6,32 @@ use crate::table::Table;
 use crate::workload::NetworkMode;
 use crate::{NetworkAddress, Text, Workload};
 
-/// Workloads with a common address, newest last: while an address moves from one pod to the next, both may be known
-/// for a moment, and the newer one is the truth.
-type Claims = Arc<[Arc<Workload>]>;
+/// Workloads with a common address: while an address moves from one pod to the next, both may be known for a moment,
+/// and the newer one is the truth.
+#[derive(Debug, Clone)]
+enum Claims {
+    /// As good as always.
+    One(Arc<Workload>),
+    /// At least two, newest last.
+    Several(Arc<[Arc<Workload>]>),
+}
+
+impl Claims {
+    fn new(claims: Vec<Arc<Workload>>) -> Option<Self> {
+        match <[_; 1]>::try_from(claims) {
+            Ok([only]) => Some(Self::One(only)),
+            Err(none) if none.is_empty() => None,
+            Err(several) => Some(Self::Several(several.into())),
+        }
+    }
+
+    fn all(&self) -> &[Arc<Workload>] {
+        match self {
+            Self::One(only) => std::slice::from_ref(only),
+            Self::Several(several) => several,
+        }
+    }
+}
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workloads {
@@ -31,7 +54,7 @@ impl Workloads {
     }
 
     pub(super) fn by_address(&self, address: &NetworkAddress) -> Option<&Arc<Workload>> {
-        self.by_address.get(address)?.last()
+        self.by_address.get(address)?.all().last()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Workload>> {
@@ -69,21 +92,25 @@ impl Workloads {
     }
 
     fn claim(&mut self, address: NetworkAddress, workload: &Arc<Workload>) {
-        let mut claims = self.by_address.get(&address).map(|claims| claims.to_vec()).unwrap_or_default();
+        let known = self.by_address.get(&address);
+        let mut claims = known.map(|claims| claims.all().to_vec()).unwrap_or_default();
         match claims.iter_mut().find(|claim| claim.uid == workload.uid) {
             Some(claim) => *claim = workload.clone(),
             None => claims.push(workload.clone()),
         }
-        self.by_address.insert(address, claims.into());
+        self.set_claims(&address, claims);
     }
 
     fn drop_claim(&mut self, address: &NetworkAddress, uid: &str) {
-        let claims = self.by_address.get(address).into_iter().flat_map(|claims| claims.iter());
+        let claims = self.by_address.get(address).into_iter().flat_map(|claims| claims.all().iter());
         let left: Vec<_> = claims.filter(|claim| *claim.uid != *uid).cloned().collect();
-        if left.is_empty() {
-            self.by_address.remove(address);
-        } else {
-            self.by_address.insert(address.clone(), left.into());
+        self.set_claims(address, left);
+    }
+
+    fn set_claims(&mut self, address: &NetworkAddress, claims: Vec<Arc<Workload>>) {
+        match Claims::new(claims) {
+            Some(claims) => drop(self.by_address.insert(address.clone(), claims)),
+            None => drop(self.by_address.remove(address)),
         }
     }
 

@@ -1,33 +1,59 @@
-//! One copy of every text that many resources repeat: namespaces, nodes, networks, service names.
+//! One copy of what many resources repeat: namespaces, nodes, networks, service names, the ports of a service.
 
 use std::collections::HashSet;
+use std::hash::Hash;
+use std::sync::Arc;
 
 use ambit_model::Text;
+use ambit_model::service::Port;
 use foldhash::fast::RandomState;
 
 /// Fewest texts that are kept before unused ones are looked for.
 const FLOOR: usize = 1024;
 
-/// Shared texts. Those that nobody else holds any more are dropped whenever the number has doubled.
+/// Shared texts, and lists of ports. Those that nobody else holds any more are dropped whenever the number has doubled.
 #[derive(Debug, Default)]
 pub struct Texts {
-    known: HashSet<Text, RandomState>,
+    texts: Shared<str>,
+    ports: Shared<[Port]>,
+}
+
+#[derive(Debug)]
+struct Shared<T: ?Sized> {
+    known: HashSet<Arc<T>, RandomState>,
     sweep_at: usize,
+}
+
+impl<T: ?Sized> Default for Shared<T> {
+    fn default() -> Self {
+        Self { known: HashSet::default(), sweep_at: 0 }
+    }
 }
 
 impl Texts {
     /// The shared copy of a text.
     pub fn share(&mut self, text: &str) -> Text {
-        if let Some(known) = self.known.get(text) {
+        self.texts.share(text, |text| Text::from(text))
+    }
+
+    /// The shared copy of a list of ports.
+    pub fn share_ports(&mut self, ports: Vec<Port>) -> Arc<[Port]> {
+        self.ports.share(&ports, |ports| Arc::from(ports))
+    }
+}
+
+impl<T: Eq + Hash + ?Sized> Shared<T> {
+    fn share(&mut self, value: &T, new: impl Fn(&T) -> Arc<T>) -> Arc<T> {
+        if let Some(known) = self.known.get(value) {
             return known.clone();
         }
         if self.known.len() >= self.sweep_at.max(FLOOR) {
-            self.known.retain(|text| Text::strong_count(text) > 1);
+            self.known.retain(|value| Arc::strong_count(value) > 1);
             self.sweep_at = self.known.len() * 2;
         }
-        let text = Text::from(text);
-        self.known.insert(text.clone());
-        text
+        let value = new(value);
+        self.known.insert(value.clone());
+        value
     }
 }
 
@@ -43,7 +69,8 @@ mod tests {
         for number in 0..10 * FLOOR {
             texts.share(&number.to_string());
         }
-        assert!(texts.known.len() <= FLOOR + 1, "{} texts are kept", texts.known.len());
+        let kept_now = texts.texts.known.len();
+        assert!(kept_now <= FLOOR + 1, "{kept_now} texts are kept");
         assert!(Text::ptr_eq(&kept, &texts.share("kept")));
     }
 }

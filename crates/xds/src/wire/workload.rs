@@ -1,13 +1,13 @@
 //! `istio.workload.Address` to a workload or service, with the defaults of the wire.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ambit_model::identity::{DEFAULT_TRUST_DOMAIN, Identity};
 use ambit_model::service::ServiceKey;
 use ambit_model::workload::{
     ApplicationTunnel, Gateway, GatewayDestination, Health, Locality, NetworkMode, Tunnel, WorkloadType,
 };
-use ambit_model::{Change, NetworkAddress, Text, Workload};
+use ambit_model::{Change, Memberships, NetworkAddress, Text, Workload};
 use ambit_proto::istio::workload as proto;
 use prost::Message;
 
@@ -56,11 +56,12 @@ fn read_workload(workload: &proto::Workload, name: &Text, texts: &mut Texts) -> 
         or(&workload.trust_domain, DEFAULT_TRUST_DOMAIN),
         &workload.namespace,
         or(&workload.service_account, DEFAULT_SERVICE_ACCOUNT),
-    )?;
+    )?
+    .shared(|text| texts.share(text));
     Ok(Workload {
         uid: name.clone(),
         name: Text::from(&*workload.name),
-        namespace: texts.share(&workload.namespace),
+        namespace: identity.namespace().clone(),
         addresses: workload.addresses.iter().map(|ip| read_ip(ip)).collect::<Result<_, _>>()?,
         hostname: texts.share(&workload.hostname),
         network: texts.share(&workload.network),
@@ -112,14 +113,14 @@ fn read_type(value: i32) -> WorkloadType {
     }
 }
 
-fn read_services(
-    workload: &proto::Workload,
-    texts: &mut Texts,
-) -> Result<BTreeMap<ServiceKey, Vec<ambit_model::service::Port>>, Fault> {
+fn read_services(workload: &proto::Workload, texts: &mut Texts) -> Result<Memberships, Fault> {
     workload
         .services
         .iter()
-        .map(|(key, list)| Ok((read_key(key, texts)?, read_ports(&list.ports)?)))
+        .map(|(key, list)| {
+            let key = read_key(key, texts)?;
+            Ok((key, texts.share_ports(read_ports(&list.ports)?)))
+        })
         .collect()
 }
 
@@ -149,8 +150,8 @@ fn read_locality(locality: &proto::Locality, texts: &mut Texts) -> Locality {
 fn read_optional_gateway(
     gateway: Option<&proto::GatewayAddress>,
     texts: &mut Texts,
-) -> Result<Option<Gateway>, Fault> {
-    gateway.map(|gateway| read_gateway(gateway, texts)).transpose()
+) -> Result<Option<Arc<Gateway>>, Fault> {
+    gateway.map(|gateway| read_gateway(gateway, texts).map(Arc::new)).transpose()
 }
 
 /// A waypoint or network gateway. Port 0 is kept: it cannot be dialled, so what is sent there fails, closed.
