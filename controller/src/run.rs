@@ -1,6 +1,6 @@
 //! A whole controller in one process: start, serve, end.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use ambit_app::{Pending, Readiness, Trigger};
@@ -9,10 +9,9 @@ use ambit_proto::istio::auth::istio_certificate_service_server::IstioCertificate
 use ambit_telemetry::Registry;
 use ambit_telemetry::log::LogControl;
 use ambit_transport::drain::{self, Drain, Watch};
-use ambit_transport::{ListenError, ListenOptions, tcp_listener};
+use ambit_transport::{Keepalive, ListenError, ListenOptions, Listeners, tcp_listener};
 use ambit_xds::Store;
 use ambit_xds::server::Mount;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -127,6 +126,7 @@ impl Controller {
         let server = Server::new(serving.clone(), dispatch, metrics.clone());
         tasks.spawn(until(watch.clone(), async move { serving.renew(&metrics).await }));
         for listener in listeners {
+            let listener = Listeners::watch([listener])?;
             tasks.spawn(server.clone().run(listener, watch.clone()));
         }
         Ok(Self { listening, admin, readiness, in_force, drain, tasks, _lock: lock })
@@ -270,8 +270,8 @@ fn check(settings: &Settings) -> Result<(), StartError> {
 
 fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, StartError> {
     let listener = |address: &SocketAddr| {
-        let listener = tcp_listener(*address, &ListenOptions::default())?;
-        Ok(TcpListener::from_std(listener)?)
+        let options = ListenOptions { keepalive: Some(Keepalive::default()), ..ListenOptions::default() };
+        Ok(tcp_listener(*address, &options)?)
     };
     addresses.iter().map(listener).collect()
 }

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use ambit_identity::serving::accept_control;
 use ambit_transport::drain::Watch;
-use ambit_transport::{AcceptOptions, Keepalive, accept_loop};
+use ambit_transport::{Accepted, Listeners, accept_loop};
 use ambit_xds::server::serve_connection;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::authority::Serving;
@@ -41,10 +41,9 @@ impl Server {
     }
 
     /// Serves a listener until the drain starts. Connections hold the watch.
-    pub async fn run(self, listener: TcpListener, drain: Watch) {
-        let options = AcceptOptions { keepalive: Some(Keepalive::default()), ..AcceptOptions::default() };
+    pub async fn run(self, listener: Listeners<1>, drain: Watch) {
         let connections = drain.clone();
-        accept_loop(listener, &options, drain, |stream, peer| {
+        accept_loop(listener, drain, |Accepted { stream, peer, .. }| {
             let Ok(seat) = Arc::clone(&self.seats).try_acquire_owned() else {
                 self.refused(peer, "full", &format!("{CONNECTIONS} connections are open already"));
                 return;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod ends;
+mod idle;
 mod one_node;
 mod policies;
 mod requests;
@@ -13,8 +14,15 @@ use std::process::ExitCode;
 use ambit_tests::runner::{self, Test};
 
 fn main() -> ExitCode {
-    let tests: Vec<Test> =
-        [volume::TESTS, requests::TESTS, ends::TESTS, services::TESTS, policies::TESTS, one_node::TESTS]
-            .concat();
+    let tests: Vec<Test> = [
+        volume::TESTS,
+        requests::TESTS,
+        ends::TESTS,
+        services::TESTS,
+        policies::TESTS,
+        one_node::TESTS,
+        idle::TESTS,
+    ]
+    .concat();
     runner::main(&tests, &["http_across_nodes_and_on_one"])
 }

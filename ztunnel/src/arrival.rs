@@ -132,7 +132,15 @@ impl<N: Network> Arrival<'_, N> {
         // A tunnel arrived at an address of the pod. Nothing arrived here, and a pod that lost the address would dial
         // whoever has it now.
         let local = self.carried == Carried::HandOver;
-        let options = DialOptions { local, ..proxy.application_options(peer.ip(), target.address) };
+        // The target is the pod's own address: an application in the same namespace does not vanish without the kernel's
+        // word, and needs no probes.
+        let (keepalive, user_timeout) = (None, None);
+        let options = DialOptions {
+            local,
+            keepalive,
+            user_timeout,
+            ..proxy.application_options(peer.ip(), target.address)
+        };
         let dialled = tokio::select! {
             dialled = proxy.network.dial(pod, &options, target.address) => dialled,
             () = gone => return Err(Turned::GaveUp),

@@ -55,6 +55,11 @@ impl Configuration {
 
     /// The first answer other than `None` that a snapshot gives within `patience`; each newer snapshot is asked again.
     pub async fn wait<T>(&self, patience: Duration, ask: impl Fn(&Arc<Snapshot>) -> Option<T>) -> Option<T> {
+        // Nearly always at once: then nothing that workers share is written to but the snapshot's count.
+        if let Some(answer) = ask(&self.snapshot()) {
+            return Some(answer);
+        }
+        // Asked again after the subscription, so that no change between the two is missed.
         let mut version = self.version();
         version.mark_unchanged();
         if let Some(answer) = ask(&self.snapshot()) {

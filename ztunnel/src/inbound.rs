@@ -98,6 +98,7 @@ async fn handshake<N: Network, S: Stream>(
 
 /// One CONNECT of a tunnel, from the request to its end.
 async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
+    let _seat = tunnel.proxy.seat();
     let arrival = Arrival {
         proxy: &tunnel.proxy,
         pod: &tunnel.pod,

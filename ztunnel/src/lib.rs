@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod admit;
 pub mod arrival;
+pub mod capture;
 pub mod certificate_metrics;
 pub mod configuration;
 pub mod connections;
@@ -18,6 +19,7 @@ pub mod inbound;
 pub mod inbound_service;
 pub mod inbound_target;
 pub mod live;
+pub mod load;
 pub mod network;
 pub mod outbound;
 pub mod outcome;

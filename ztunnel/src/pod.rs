@@ -1,7 +1,7 @@
 //! A pod as the agent handed it over: who it is, and the network namespace that its sockets are made in.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,9 +10,10 @@ use ambit_model::{Identity, Snapshot, Text, Workload};
 use ambit_netns::{EnterError, Namespace};
 use ambit_transport::dial::{self, DialError, DialOptions};
 use ambit_transport::listen::{self, ListenError, ListenOptions};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::configuration::Configuration;
+use crate::settings::Settings;
 
 /// How long a connection waits for its pod's workload to arrive from the controller.
 pub const WORKLOAD_PATIENCE: Duration = Duration::from_secs(5);
@@ -129,14 +130,24 @@ impl Pod {
         found.map_or_else(|| self.workload(&configuration.snapshot()), Ok)
     }
 
-    /// Listens on a port of the pod, on every address of both families.
-    pub fn listen(&self, port: u16, ipv6: bool) -> Result<TcpListener, PodSocketError> {
-        let wildcard: IpAddr = if ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
-        // Every worker listens on its own socket of the same port, and so does the next version during an upgrade.
-        let options = ListenOptions { dual_stack: ipv6, reuse_port: true, ..ListenOptions::default() };
-        let listener =
-            self.netns.run(|| listen::tcp_listener(SocketAddr::new(wildcard, port), &options))??;
-        Ok(TcpListener::from_std(listener)?)
+    /// Listens on ports of the pod, on every address of both families.
+    pub fn listen<const N: usize>(
+        &self,
+        ports: [u16; N],
+        settings: &Settings,
+    ) -> Result<[TcpListener; N], PodSocketError> {
+        let wildcard: IpAddr = if settings.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
+        let options = ListenOptions {
+            dual_stack: settings.ipv6,
+            // During an upgrade the next version listens on the same ports.
+            reuse_port: true,
+            keepalive: settings.keepalive.clone(),
+            ..ListenOptions::default()
+        };
+        let listen = |port| listen::tcp_listener(SocketAddr::new(wildcard, port), &options);
+        let listeners: Vec<_> =
+            self.netns.run(|| ports.into_iter().map(listen).collect::<Result<_, _>>())??;
+        listeners.try_into().map_err(|_| io::Error::other("a listener is missing").into())
     }
 
     /// Dials from inside the pod.

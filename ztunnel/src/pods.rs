@@ -1,30 +1,23 @@
-//! The pods of the node: the agent names them, each worker listens in their namespaces. Lives on the control thread.
+//! The pods of the node: the agent names them, workers listen in their namespaces. Lives on the control thread.
 
 use std::collections::HashMap;
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_app::{Pending, Readiness, Workers};
+use ambit_app::{Pending, Readiness};
 use ambit_identity::Certificates;
-use ambit_model::traffic::ports;
-use ambit_model::{Identity, Text};
+use ambit_identity::certificates::Hold;
+use ambit_model::Text;
 use ambit_netns::Namespace;
 use ambit_telemetry::metrics::WorkloadManagerMetrics;
 use ambit_transport::drain::Mode;
-use ambit_transport::peer::canonical;
-use ambit_transport::{AcceptOptions, Drain, Socket, Watch, accept_loop, original_destination};
+use ambit_transport::{Drain, Watch};
 use ambit_zds::client::{Client, Event};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
+use crate::capture::Capture;
 use crate::configuration::Configuration;
-use crate::inbound::tunnel;
-use crate::network::Ends;
-use crate::outbound::outbound;
-use crate::plaintext::plaintext;
-use crate::pod::{Pod, PodSocketError};
+use crate::pod::Pod;
 use crate::proxy::Proxy;
 
 /// How often pods that could not be served are tried again.
@@ -33,8 +26,7 @@ const RETRY: Duration = Duration::from_secs(5);
 /// All pods of the node.
 #[derive(Debug)]
 pub struct Pods {
-    workers: Arc<Workers>,
-    proxies: Vec<Arc<Proxy>>,
+    capture: Arc<Capture>,
     configuration: Configuration,
     certificates: Certificates,
     metrics: WorkloadManagerMetrics,
@@ -49,6 +41,8 @@ pub struct Pods {
 struct Running {
     pod: Arc<Pod>,
     drain: Drain,
+    /// The worker that accepts for it.
+    home: usize,
     /// Fetches the pod's certificate and keeps it fresh.
     certificate: AbortHandle,
     /// Why the pod is not served; tried again, and the process is not ready meanwhile.
@@ -67,21 +61,19 @@ pub struct PodState {
 }
 
 impl Pods {
-    /// No pods yet, to be served by one proxy on each worker.
+    /// No pods yet, to be served by these workers; `None` without any worker.
     pub fn new(
-        workers: Arc<Workers>,
-        proxies: Vec<Arc<Proxy>>,
+        capture: Capture,
         metrics: WorkloadManagerMetrics,
         readiness: Readiness,
         leaving: Watch,
     ) -> Option<Self> {
-        let first = proxies.first()?;
+        let first = capture.proxies().first()?;
         Some(Self {
             configuration: first.configuration.clone(),
             certificates: first.certificates.clone(),
             patience: first.settings.drain,
-            workers,
-            proxies,
+            capture: Arc::new(capture),
             metrics,
             readiness,
             leaving,
@@ -106,14 +98,14 @@ impl Pods {
                 event = agent.next() => match event {
                     Ok(event) => {
                         let complete = matches!(event, Event::SnapshotSent { .. });
-                        agent.ack(self.handle(event).await);
+                        agent.ack(self.handle(event));
                         if complete {
                             synced = None;
                         }
                     }
                     Err(error) => tracing::warn!(%error, "no word from the node agent; its pods stay as they are"),
                 },
-                _ = retry.tick() => self.retry().await,
+                _ = retry.tick() => self.retry(),
             }
             state.send_replace(self.state());
         }
@@ -126,16 +118,15 @@ impl Pods {
         }
     }
 
-    async fn handle(&mut self, event: Event) -> Result<(), String> {
+    fn handle(&mut self, event: Event) -> Result<(), String> {
         match event {
             Event::Add { uid, identity, netns } => {
                 let netns = Namespace::from_fd(netns).map_err(|error| error.to_string())?;
                 self.add(Pod::new(uid, identity.namespace, identity.name, identity.service_account, netns))
-                    .await
             }
             Event::Keep { uid } => match self.running.get(uid.as_str()) {
                 Some(Running { failed: None, .. }) => Ok(()),
-                Some(_) => self.start(&uid.into()).await,
+                Some(_) => self.start(&uid.into()),
                 None => Err(format!("pod {uid} is not known to this proxy, send its namespace")),
             },
             Event::Remove { uid } => {
@@ -150,13 +141,13 @@ impl Pods {
         }
     }
 
-    async fn add(&mut self, pod: Pod) -> Result<(), String> {
+    fn add(&mut self, pod: Pod) -> Result<(), String> {
         let uid = pod.uid.clone();
         if let Some(running) = self.running.get(&uid) {
             if same(&running.pod, &pod) {
                 return match &running.failed {
                     None => Ok(()),
-                    Some(_) => self.start(&uid).await,
+                    Some(_) => self.start(&uid),
                 };
             }
             tracing::info!(pod = %uid, name = %pod.name, "the pod was replaced");
@@ -169,34 +160,29 @@ impl Pods {
             self.certificates.clone(),
         ));
         let (drain, _) = self.leaving.nested();
+        let home = self.home();
         self.running.insert(
             uid.clone(),
-            Running { pod, drain, certificate: certificate.abort_handle(), failed: None },
+            Running { pod, drain, home, certificate: certificate.abort_handle(), failed: None },
         );
-        self.start(&uid).await
+        self.start(&uid)
     }
 
-    /// Starts the pod's listeners on every worker; all or none.
-    async fn start(&mut self, uid: &Text) -> Result<(), String> {
+    /// The worker that is home to the fewest pods.
+    fn home(&self) -> usize {
+        let mut homes = vec![0usize; self.capture.proxies().len()];
+        self.running.values().for_each(|running| homes[running.home] += 1);
+        let fewest = homes.iter().enumerate().min_by_key(|(_, pods)| **pods);
+        fewest.map_or(0, |(worker, _)| worker)
+    }
+
+    /// Starts the pod's listeners; all or none.
+    fn start(&mut self, uid: &Text) -> Result<(), String> {
         let Some(running) = self.running.get_mut(uid) else { return Ok(()) };
         let (drain, watch) = self.leaving.nested();
         running.drain = drain;
-        let mut outcome = Ok(());
-        for (index, proxy) in self.proxies.iter().enumerate() {
-            let start = start(proxy.clone(), running.pod.clone(), watch.clone());
-            let started = match self.workers.spawn_on(index, start) {
-                Some(started) => started.await.ok().flatten(),
-                None => None,
-            };
-            match started {
-                Some(Ok(())) => {}
-                Some(Err(error)) => outcome = Err(error.to_string()),
-                None => outcome = Err("a worker has stopped".into()),
-            }
-            if outcome.is_err() {
-                break;
-            }
-        }
+        let started = self.capture.start(running.home, &running.pod, &watch);
+        let outcome = started.map_err(|error| error.to_string());
         let pod = &running.pod;
         match &outcome {
             Ok(()) => {
@@ -206,7 +192,7 @@ impl Pods {
             }
             Err(reason) => {
                 running.drain.drain(Mode::Immediate);
-                self.proxies.iter().for_each(|proxy| forget(proxy, pod));
+                self.capture.proxies().iter().for_each(|proxy| forget(proxy, pod));
                 let pending =
                     self.readiness.register(&format!("pod {}/{}: {reason}", pod.namespace, pod.name));
                 tracing::error!(pod = %uid, name = %pod.name, namespace = %pod.namespace, reason, "pod is not served; trying again");
@@ -217,12 +203,12 @@ impl Pods {
         outcome
     }
 
-    async fn retry(&mut self) {
+    fn retry(&mut self) {
         let failed = self.running.iter().filter(|(_, running)| running.failed.is_some());
         let failed: Vec<Text> = failed.map(|(uid, _)| uid.clone()).collect();
         for uid in failed {
             // The outcome is kept with the pod, and logged there.
-            let _ = self.start(&uid).await;
+            let _ = self.start(&uid);
         }
     }
 
@@ -236,12 +222,12 @@ impl Pods {
         running.certificate.abort();
         running.drain.drain(Mode::Graceful);
         let (drain, patience) = (running.drain, self.patience);
-        let proxies = self.proxies.clone();
+        let capture = self.capture.clone();
         tokio::spawn(async move {
             // A pod that was deleted has no network any more; one that only left the mesh may finish what it does.
             let _ = tokio::time::timeout(patience, drain.finished()).await;
             drain.drain(Mode::Immediate);
-            for proxy in &proxies {
+            for proxy in capture.proxies() {
                 forget(proxy, &pod);
                 proxy.tunnels.close(|key| *key.pod() == pod.instance);
             }
@@ -285,56 +271,17 @@ fn forget(proxy: &Proxy, pod: &Pod) {
 
 /// Holds the certificate of the pod's identity from the moment that its trust domain is known.
 async fn keep_certificate(pod: Arc<Pod>, configuration: Configuration, certificates: Certificates) {
-    let identity: Identity = loop {
+    // Boxed: what it takes to find out is not kept for as long as the pod lives.
+    let hold = Box::pin(certificate_hold(pod, configuration, certificates)).await;
+    std::future::pending::<()>().await;
+    drop(hold);
+}
+
+async fn certificate_hold(pod: Arc<Pod>, configuration: Configuration, certificates: Certificates) -> Hold {
+    loop {
         match pod.known(&configuration).await {
-            Ok(workload) => break workload.identity.clone(),
+            Ok(workload) => return certificates.hold(&workload.identity),
             Err(unknown) => tracing::warn!(pod = %pod.uid, "{unknown}"),
         }
-    };
-    let _hold = certificates.hold(&identity);
-    std::future::pending::<()>().await;
-}
-
-/// Opens the pod's listeners on the current worker and serves them until the drain.
-async fn start(proxy: Arc<Proxy>, pod: Arc<Pod>, drain: Watch) -> Result<(), PodSocketError> {
-    let ipv6 = proxy.settings.ipv6;
-    let captured = pod.listen(ports::OUTBOUND, ipv6)?;
-    let plain = pod.listen(ports::INBOUND_PLAINTEXT, ipv6)?;
-    let tunnels = pod.listen(ports::HBONE, ipv6)?;
-    proxy.pods.lock().insert(pod.instance.clone(), pod.clone());
-    let door = proxy.doors.open(&pod, &drain);
-    serve(captured, &proxy, &pod, &drain, original_destination, outbound, ());
-    serve(plain, &proxy, &pod, &drain, original_destination, plaintext, ());
-    serve(tunnels, &proxy, &pod, &drain, |stream| stream.local_addr().map(canonical), tunnel, door);
-    Ok(())
-}
-
-/// Spawns the accept loop of one port; each connection becomes a task of `flow`, told where it was going by `target`. `held` lives
-/// as long as the loop.
-fn serve<F, Fut>(
-    listener: TcpListener,
-    proxy: &Arc<Proxy>,
-    pod: &Arc<Pod>,
-    drain: &Watch,
-    target: fn(&TcpStream) -> io::Result<SocketAddr>,
-    flow: F,
-    held: impl Send + 'static,
-) where
-    F: Fn(Arc<Proxy>, Arc<Pod>, Socket, Ends, Watch) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    let (proxy, pod, drain) = (proxy.clone(), pod.clone(), drain.clone());
-    tokio::spawn(async move {
-        let _held = held;
-        let options =
-            AcceptOptions { keepalive: proxy.settings.keepalive.clone(), ..AcceptOptions::default() };
-        accept_loop(listener, &options, drain.clone(), |stream, peer| match target(&stream) {
-            Ok(destination) => {
-                let ends = Ends { peer, destination };
-                tokio::spawn(flow(proxy.clone(), pod.clone(), stream.into(), ends, drain.clone()));
-            }
-            Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
-        })
-        .await;
-    });
+    }
 }

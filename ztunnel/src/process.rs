@@ -17,8 +17,10 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::admin::Sources;
+use crate::capture::Capture;
 use crate::certificate_metrics::CertificateMetrics;
 use crate::configuration::{Writer, configuration};
+use crate::load::Load;
 use crate::network::Namespaces;
 use crate::pods::Pods;
 use crate::proxy::{Proxy, buffers};
@@ -47,7 +49,8 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     );
     let workers = Arc::new(Workers::start(settings.workers, "worker", |_| async {})?);
     registry.register(CertificateMetrics(certificates.clone()));
-    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers);
+    let load = Load::new(workers.count());
+    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers, &load);
 
     let (pod_states, pods_seen) = watch::channel(Vec::new());
     let sources = Sources {
@@ -69,7 +72,8 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let synced = follow_controller(&settings, writer, XdsMetrics::register(&registry))?;
     let metrics = WorkloadManagerMetrics::register(&registry);
     let ends = leaving.clone();
-    if let Some(pods) = Pods::new(workers.clone(), proxies, metrics, readiness, leaving) {
+    let capture = Capture::new(workers.clone(), proxies, load);
+    if let Some(pods) = Pods::new(capture, metrics, readiness, leaving) {
         let agent = ambit_zds::client::Client::new(&settings.agent_socket);
         tokio::spawn(async move {
             if complete(synced, ends).await {
@@ -130,17 +134,19 @@ fn start_proxies(
     certificates: &Certificates,
     traffic: &Traffic,
     workers: &Workers,
+    load: &Load,
 ) -> Vec<Arc<Proxy>> {
     let buffers = buffers(settings);
     let proxy = |index: usize| {
-        let proxy = Arc::new(Proxy::new(
+        let proxy = Proxy::new(
             Arc::new(Namespaces),
             settings.clone(),
             buffers.clone(),
             configuration.clone(),
             certificates.clone(),
             traffic.worker(),
-        ));
+        );
+        let proxy = Arc::new(proxy.on_worker(index, load.clone()));
         let watch = proxy.live.clone().watch(configuration.clone());
         workers.spawn_on(index, watch);
         workers.spawn_on(index, close_stale(proxy.clone(), settings.drain));

@@ -19,6 +19,7 @@ use crate::doors::Doors;
 use crate::hand_over::Courses;
 use crate::handshakes::Handshakes;
 use crate::live::Live;
+use crate::load::{Load, Seat};
 use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
 use crate::same_node::Pairs;
@@ -58,6 +59,8 @@ pub struct Proxy<N: Network = Namespaces> {
     pub pairs: Pairs,
     /// Connections that are handed over within the node.
     pub courses: Courses,
+    load: Load,
+    worker: usize,
 }
 
 /// The pods of a worker, by [`Pod::instance`]; also where the tunnel dialer finds the namespace to dial from.
@@ -98,7 +101,19 @@ impl<N: Network> Proxy<N> {
             doors: Doors::default(),
             pairs: Pairs::default(),
             courses: Courses::default(),
+            load: Load::new(1),
+            worker: 0,
         }
+    }
+
+    /// As the proxy of the worker `worker`, which counts what it carries in `load`.
+    pub fn on_worker(self, worker: usize, load: Load) -> Self {
+        Self { load, worker, ..self }
+    }
+
+    /// A seat for a connection that came in a tunnel: it is carried where the tunnel is.
+    pub fn seat(&self) -> Seat {
+        self.load.at(self.worker)
     }
 
     /// How this proxy dials: marked, so that the pod's own rules let it pass.

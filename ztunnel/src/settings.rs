@@ -74,7 +74,8 @@ pub struct Settings {
     /// How long connections may go on after a SIGTERM (`CONNECTION_TERMINATION_DEADLINE`, or
     /// `TERMINATION_GRACE_PERIOD_SECONDS` less a few seconds).
     pub drain: Duration,
-    /// Keepalive of dialled sockets (`KEEPALIVE_ENABLED`, `_TIME`, `_INTERVAL`, `_RETRIES`).
+    /// Keepalive of accepted and dialled sockets, except to the application of a tunnel (`KEEPALIVE_ENABLED`, `_TIME`,
+    /// `_INTERVAL`, `_RETRIES`).
     pub keepalive: Option<ambit_transport::Keepalive>,
     /// `TCP_USER_TIMEOUT` of dialled sockets (`USER_TIMEOUT_ENABLED`).
     pub user_timeout: bool,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_transport::drain::Watch;
-use ambit_transport::{AcceptOptions, ListenError, ListenOptions, accept_loop, tcp_listener};
+use ambit_transport::{Accepted, ListenError, ListenOptions, Listeners, accept_loop, tcp_listener};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 mod answer;
@@ -62,9 +62,9 @@ pub fn localhost(port: u16) -> Result<Vec<std::net::TcpListener>, ListenError> {
 /// # Errors
 /// The listener cannot be registered with this runtime.
 pub async fn serve(listener: std::net::TcpListener, routes: Arc<Routes>, drain: Watch) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let listeners = Listeners::watch([listener])?;
     let seats = Arc::new(Semaphore::new(CONNECTIONS));
-    accept_loop(listener, &AcceptOptions::default(), drain.clone(), |stream, peer| {
+    accept_loop(listeners, drain.clone(), |Accepted { stream, peer, .. }| {
         let Ok(seat) = Arc::clone(&seats).try_acquire_owned() else {
             tracing::warn!(%peer, "admin connection refused: {CONNECTIONS} are open already");
             return;

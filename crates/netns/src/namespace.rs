@@ -4,16 +4,25 @@ mod lifetime;
 
 pub use lifetime::{CreateError, PersistError, SpawnError, unpersist};
 
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use nix::sched::CloneFlags;
 
 use crate::sys;
+
+thread_local! {
+    /// Where this thread belongs, once it has gone elsewhere and come back.
+    static HOME: RefCell<Option<Rc<Home>>> = const { RefCell::new(None) };
+    /// This thread is elsewhere now.
+    static AWAY: Cell<bool> = const { Cell::new(false) };
+}
 
 /// The namespace of the calling thread; `/proc/self` would be the main thread's.
 const CURRENT: &str = "/proc/thread-self/ns/net";
@@ -165,17 +174,18 @@ impl Namespace {
     /// Sockets opened and processes started by `f` stay in the namespace. `f` must not await: another task would run
     /// inside the namespace. When the thread cannot return, the process is aborted: to go on in the wrong namespace
     /// would mix up pods. Costs two `setns` (about 2 microseconds) and none when already inside.
+    ///
+    /// The thread's own namespace is looked up the first time only: nothing but this crate may change it for good.
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> Result<T, EnterError> {
-        let own = File::open(CURRENT).map_err(EnterError::Own)?;
-        let metadata = own.metadata().map_err(EnterError::Own)?;
-        if (NamespaceId { dev: metadata.dev(), inode: metadata.ino() }) == self.inner.id {
+        let home = if AWAY.get() { Home::look_up() } else { Home::known() }.map_err(EnterError::Own)?;
+        if home.id == self.inner.id {
             return Ok(f());
         }
         nix::sched::setns(&self.inner.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
             nix::Error::EPERM => EnterError::Denied(self.inner.id),
             other => EnterError::Io { id: self.inner.id, source: other.into() },
         })?;
-        let _back = Return(own);
+        let _back = Return { home, was_away: AWAY.replace(true) };
         Ok(f())
     }
 }
@@ -194,12 +204,47 @@ impl PartialEq for Namespace {
 
 impl Eq for Namespace {}
 
+/// The namespace that a thread is in.
+struct Home {
+    file: File,
+    id: NamespaceId,
+}
+
+impl Home {
+    /// The one that the calling thread is in now.
+    fn look_up() -> io::Result<Rc<Self>> {
+        let file = File::open(CURRENT)?;
+        let metadata = file.metadata()?;
+        let id = NamespaceId { dev: metadata.dev(), inode: metadata.ino() };
+        Ok(Rc::new(Self { file, id }))
+    }
+
+    /// The one that the calling thread belongs to.
+    fn known() -> io::Result<Rc<Self>> {
+        if let Some(home) = HOME.with_borrow(Clone::clone) {
+            return Ok(home);
+        }
+        let home = Self::look_up()?;
+        HOME.set(Some(home.clone()));
+        Ok(home)
+    }
+}
+
+/// The calling thread has moved to another network namespace for good.
+pub(crate) fn moved() {
+    HOME.set(None);
+}
+
 /// Brings the thread back when dropped.
-struct Return(File);
+struct Return {
+    home: Rc<Home>,
+    was_away: bool,
+}
 
 impl Drop for Return {
     fn drop(&mut self) {
-        if let Err(errno) = nix::sched::setns(&self.0, CloneFlags::CLONE_NEWNET) {
+        AWAY.set(self.was_away);
+        if let Err(errno) = nix::sched::setns(&self.home.file, CloneFlags::CLONE_NEWNET) {
             let _ = io::Write::write_fmt(
                 &mut io::stderr(),
                 format_args!(

@@ -109,6 +109,7 @@ pub fn create(options: &WorldOptions) -> Result<World, WorldError> {
     }
     let outer_pid = std::process::id();
     let footing = unshare(options)?;
+    crate::namespace::moved();
     mount(None, "/", None, MsFlags::MS_REC | MsFlags::MS_PRIVATE, "private mounts")?;
     if options.own_processes {
         keeper::become_program().map_err(WorldError::Process)?;

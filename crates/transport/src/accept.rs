@@ -1,48 +1,89 @@
 //! The one accept loop of the project: never spins on errors, ends with a drain, loses no connection that is waiting.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::dial::Keepalive;
 use crate::drain::{Mode, Watch};
 use crate::peer::canonical;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// What an accepted socket gets before it is handed on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AcceptOptions {
-    /// `TCP_NODELAY`: small writes leave at once.
-    pub nodelay: bool,
-    /// Probes that notice a peer that vanished; `None` for none.
-    pub keepalive: Option<Keepalive>,
+/// Listeners that one task accepts from, watched by the runtime they were made on.
+#[derive(Debug)]
+pub struct Listeners<const N: usize> {
+    sockets: [TcpListener; N],
+    /// Whose turn it is: a busy listener does not keep the others waiting.
+    turn: usize,
 }
 
-impl Default for AcceptOptions {
-    fn default() -> Self {
-        Self { nodelay: true, keepalive: None }
+/// A connection, watched by the runtime of its listener.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection, with the options that its listener has ([`crate::ListenOptions`]).
+    pub stream: TcpStream,
+    /// Who connected, canonical.
+    pub peer: SocketAddr,
+    /// Which of the listeners took it.
+    pub listener: usize,
+}
+
+impl<const N: usize> Listeners<N> {
+    /// Watches listeners on the current runtime.
+    ///
+    /// # Errors
+    /// The runtime has no room for them.
+    pub fn watch(listeners: [StdListener; N]) -> io::Result<Self> {
+        let watched: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
+        let sockets = watched.try_into().map_err(|_| io::Error::other("a listener is missing"))?;
+        Ok(Self { sockets, turn: 0 })
+    }
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        for step in 0..N {
+            let index = (self.turn + step) % N;
+            if let Poll::Ready(accepted) = self.sockets[index].poll_accept(cx) {
+                self.turn = (index + 1) % N;
+                return Poll::Ready(accepted.map(|(stream, peer)| Accepted::new(stream, peer, index)));
+            }
+        }
+        Poll::Pending
     }
 }
 
-/// Accepts until the drain starts and gives each connection, with its canonical peer address, to `on_accept`, which
-/// must not block (it spawns). Returns the mode of the drain, with the listener closed.
+impl Accepted {
+    fn new(stream: TcpStream, peer: SocketAddr, listener: usize) -> Self {
+        Self { stream, peer: canonical(peer), listener }
+    }
+
+    /// The connection, watched by the current runtime instead.
+    ///
+    /// # Errors
+    /// The runtime has no room for it.
+    pub fn moved(self) -> io::Result<Self> {
+        let stream = TcpStream::from_std(self.stream.into_std()?)?;
+        Ok(Self { stream, ..self })
+    }
+}
+
+/// Accepts until the drain starts and gives each connection to `on_accept`, which must not block (it spawns). Returns
+/// the mode of the drain, with the listeners closed.
 ///
 /// A graceful drain first hands over every connection that the kernel has already completed, since closing the
 /// listener would reset them. When `accept` fails for want of descriptors or memory, the loop rests 5 ms, doubling to
 /// 100 ms, and goes on.
-pub async fn accept_loop<F>(
-    listener: TcpListener,
-    options: &AcceptOptions,
+pub async fn accept_loop<const N: usize, F>(
+    mut listeners: Listeners<N>,
     drain: Watch,
     mut on_accept: F,
 ) -> Mode
 where
-    F: FnMut(TcpStream, SocketAddr),
+    F: FnMut(Accepted),
 {
     let mut pause = FIRST_PAUSE;
     let mut signaled = std::pin::pin!(drain.signaled());
@@ -50,13 +91,12 @@ where
         let accepted = tokio::select! {
             biased;
             mode = &mut signaled => break mode,
-            accepted = listener.accept() => accepted,
+            accepted = std::future::poll_fn(|cx| listeners.poll_accept(cx)) => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(accepted) => {
                 pause = FIRST_PAUSE;
-                prepare(&stream, options);
-                on_accept(stream, canonical(peer));
+                on_accept(accepted);
             }
             Err(error) if concerns_one_connection(&error) => {
                 tracing::debug!(%error, "a connection ended before it was accepted");
@@ -75,7 +115,7 @@ where
         }
     };
     if mode == Mode::Graceful {
-        hand_over_waiting(listener, options, &mut on_accept);
+        hand_over_waiting(listeners, &mut on_accept);
     }
     mode
 }
@@ -98,27 +138,13 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn hand_over_waiting(
-    listener: TcpListener,
-    options: &AcceptOptions,
-    on_accept: &mut impl FnMut(TcpStream, SocketAddr),
-) {
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((stream, peer)) = listener.accept() {
-        let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) else {
-            continue;
-        };
-        prepare(&stream, options);
-        on_accept(stream, canonical(peer));
-    }
-}
-
-/// Options are best effort: a peer that has already gone must not end the loop.
-fn prepare(stream: &TcpStream, options: &AcceptOptions) {
-    if options.nodelay {
-        let _ = stream.set_nodelay(true);
-    }
-    if let Some(keepalive) = &options.keepalive {
-        let _ = keepalive.apply(&socket2::SockRef::from(stream));
+fn hand_over_waiting<const N: usize>(listeners: Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
+    for (index, listener) in listeners.sockets.into_iter().enumerate() {
+        let Ok(listener) = listener.into_std() else { continue };
+        while let Ok((stream, peer)) = listener.accept() {
+            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                on_accept(Accepted::new(stream, peer, index));
+            }
+        }
     }
 }

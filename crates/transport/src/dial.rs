@@ -40,7 +40,7 @@ impl Keepalive {
 /// How to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DialOptions {
-    /// Dial from this address even if it is not local (`IP_TRANSPARENT`, `IP_FREEBIND`), the port chosen by the
+    /// Dial from this address even if it is not local (`IP_TRANSPARENT`), the port chosen by the
     /// kernel. Must be of the target's family. Needs `CAP_NET_ADMIN` in the namespace.
     pub source: Option<IpAddr>,
     /// Refuse a target that is not an address of this very namespace, so that nothing leaves it.
@@ -212,14 +212,9 @@ fn prepare(options: &DialOptions, target: SocketAddr, source: Option<IpAddr>) ->
 
 fn bind_foreign(socket: &Socket, source: IpAddr) -> io::Result<()> {
     match source {
-        IpAddr::V4(_) => {
-            socket.set_ip_transparent_v4(true)?;
-            socket.set_freebind_v4(true)?;
-        }
-        IpAddr::V6(_) => {
-            socket.set_ip_transparent_v6(true)?;
-            socket.set_freebind_v6(true)?;
-        }
+        // Transparent implies what `IP_FREEBIND` allows.
+        IpAddr::V4(_) => socket.set_ip_transparent_v4(true)?,
+        IpAddr::V6(_) => socket.set_ip_transparent_v6(true)?,
     }
     // The port is chosen at connect, unique for source and target together: otherwise one busy client address would
     // run out of ports. Kernels without the option (before 4.2) choose at bind.

@@ -12,7 +12,7 @@ pub mod peer;
 pub mod relay;
 pub mod socket;
 
-pub use accept::{AcceptOptions, accept_loop};
+pub use accept::{Accepted, Listeners, accept_loop};
 pub use destination::original_destination;
 pub use dial::{DialError, DialOptions, Keepalive};
 pub use drain::{Drain, Mode, Watch};

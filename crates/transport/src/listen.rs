@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use crate::dial::Keepalive;
+
 /// How to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenOptions {
@@ -18,11 +20,22 @@ pub struct ListenOptions {
     pub transparent: bool,
     /// Connections that the kernel keeps ready for `accept`; the system's `somaxconn` caps it.
     pub backlog: u16,
+    /// `TCP_NODELAY` of every accepted connection: small writes leave at once.
+    pub nodelay: bool,
+    /// Probes on every accepted connection that notice a peer that vanished; `None` for none.
+    pub keepalive: Option<Keepalive>,
 }
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { dual_stack: true, reuse_port: false, transparent: false, backlog: 1024 }
+        Self {
+            dual_stack: true,
+            reuse_port: false,
+            transparent: false,
+            backlog: 1024,
+            nodelay: true,
+            keepalive: None,
+        }
     }
 }
 
@@ -147,6 +160,13 @@ fn open(address: SocketAddr, options: &ListenOptions, dual_stack: bool) -> io::R
     }
     if options.transparent && (address.is_ipv4() || dual_stack) {
         socket.set_ip_transparent_v4(true)?;
+    }
+    // Linux gives these to every connection of the listener, which saves setting them on each.
+    if options.nodelay {
+        socket.set_tcp_nodelay(true)?;
+    }
+    if let Some(keepalive) = &options.keepalive {
+        keepalive.apply(&socket)?;
     }
     socket.bind(&SockAddr::from(address))?;
     socket.listen(i32::from(options.backlog))?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ambit_transport::dial::{DialFailure, connect, dial, socket};
 use ambit_transport::drain::{Mode, channel};
 use ambit_transport::{
-    AcceptOptions, DialOptions, Keepalive, ListenError, ListenOptions, accept_loop, original_destination,
+    DialOptions, Keepalive, ListenError, ListenOptions, Listeners, accept_loop, original_destination,
     tcp_listener,
 };
 use socket2::SockRef;
@@ -26,15 +26,19 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 
 #[tokio::test]
 async fn a_wildcard_takes_both_families_and_names_ipv4_as_such() {
-    let listener =
-        tcp_listener(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), &ListenOptions::default()).unwrap();
+    let keepalive = Keepalive { idle: Duration::from_secs(44), ..Keepalive::default() };
+    let options = ListenOptions { keepalive: Some(keepalive), ..ListenOptions::default() };
+    let listener = tcp_listener(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), &options).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (_drain, watch) = channel();
     let (seen, mut accepted) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        let listener = TcpListener::from_std(listener).unwrap();
-        accept_loop(listener, &AcceptOptions::default(), watch, |stream, peer| {
-            seen.send((original_destination(&stream).unwrap(), peer, stream.nodelay().unwrap())).unwrap();
+        accept_loop(Listeners::watch([listener]).unwrap(), watch, |accepted| {
+            let (peer, stream) = (accepted.peer, accepted.moved().unwrap().stream);
+            let socket = SockRef::from(&stream);
+            let keepalive = socket.keepalive().unwrap().then(|| socket.tcp_keepalive_time().unwrap());
+            let options = (stream.nodelay().unwrap(), keepalive);
+            seen.send((original_destination(&stream, peer).unwrap(), peer, options)).unwrap();
         })
         .await
     });
@@ -44,10 +48,14 @@ async fn a_wildcard_takes_both_families_and_names_ipv4_as_such() {
             assert_eq!(ip, "::1", "only IPv6 may be missing on a machine");
             continue;
         };
-        let (destination, peer, nodelay) = in_time(accepted.recv()).await.unwrap();
+        let (destination, peer, options) = in_time(accepted.recv()).await.unwrap();
         assert_eq!(destination, target, "no redirection: the local address, IPv4 as IPv4");
         assert_eq!(peer, stream.local_addr().unwrap());
-        assert!(nodelay);
+        assert_eq!(
+            options,
+            (true, Some(Duration::from_secs(44))),
+            "the listener's options are its connections'"
+        );
     }
 }
 
@@ -155,9 +163,36 @@ async fn f6_a_graceful_drain_serves_what_the_kernel_has_accepted() {
     }
     drain.drain(Mode::Graceful);
     let mut served = Vec::new();
-    let listener = TcpListener::from_std(listener).unwrap();
-    let mode = accept_loop(listener, &AcceptOptions::default(), watch, |stream, _| served.push(stream)).await;
+    let listeners = Listeners::watch([listener]).unwrap();
+    let mode = accept_loop(listeners, watch, |accepted| served.push(accepted)).await;
     assert_eq!((mode, served.len()), (Mode::Graceful, 10));
     drain.finished().await;
     assert!(std::net::TcpStream::connect(target).is_err(), "the listener is closed");
+}
+
+#[tokio::test]
+async fn one_task_serves_several_listeners() {
+    let listener = |_| tcp_listener(localhost(0), &ListenOptions::default()).unwrap();
+    let listeners = [0, 1, 2].map(listener);
+    let targets: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+    let (drain, watch) = channel();
+    // Many on the first, one on each of the others: these must not wait for all of those.
+    let crowd: Vec<_> = (0..50).map(|_| std::net::TcpStream::connect(targets[0]).unwrap()).collect();
+    let single = [1, 2].map(|index: usize| std::net::TcpStream::connect(targets[index]).unwrap());
+    let (seen, mut accepted) = mpsc::unbounded_channel();
+    let listeners = Listeners::watch(listeners).unwrap();
+    let serving = tokio::spawn(accept_loop(listeners, watch, move |accepted| {
+        seen.send((accepted.listener, accepted.peer)).unwrap();
+    }));
+    let mut order = Vec::new();
+    for _ in 0..52 {
+        order.push(in_time(accepted.recv()).await.unwrap());
+    }
+    for (index, stream) in single.iter().enumerate() {
+        let place = order.iter().position(|seen| *seen == (index + 1, stream.local_addr().unwrap())).unwrap();
+        assert!(place < 10, "listener {} waited for {place} others", index + 1);
+    }
+    drain.drain(Mode::Immediate);
+    assert_eq!(in_time(serving).await.unwrap(), Mode::Immediate);
+    drop(crowd);
 }

@@ -9,17 +9,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ambit_transport::drain::{Mode, channel};
-use ambit_transport::{AcceptOptions, ListenOptions, accept_loop, tcp_listener};
+use ambit_transport::{ListenOptions, Listeners, accept_loop, tcp_listener};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
 
 #[tokio::test(start_paused = true)]
 async fn r10_accept_rests_without_descriptors_and_recovers() {
     let listener =
         tcp_listener(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &ListenOptions::default()).unwrap();
     let target = listener.local_addr().unwrap();
-    let listener = TcpListener::from_std(listener).unwrap();
+    let listeners = Listeners::watch([listener]).unwrap();
     let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
 
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
@@ -31,7 +30,7 @@ async fn r10_accept_rests_without_descriptors_and_recovers() {
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&accepted);
     let loop_ = tokio::spawn(async move {
-        accept_loop(listener, &AcceptOptions::default(), watch, |_, _| {
+        accept_loop(listeners, watch, |_| {
             count.fetch_add(1, Ordering::SeqCst);
         })
         .await

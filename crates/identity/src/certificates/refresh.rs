@@ -35,7 +35,8 @@ pub(super) async fn keep_fresh(shared: Arc<Shared>, entry: Arc<Entry>, progress:
     let mut failures = 0;
     loop {
         progress.send_modify(|progress| progress.next_attempt = None);
-        match attempt(&shared, &entry).await {
+        // Boxed: a request is large and short, the wait for the next one small and long.
+        match Box::pin(attempt(&shared, &entry)).await {
             Ok(certificate) => {
                 failures = 0;
                 let due = refresh_at(clock.now(), certificate.not_after(), rand::rng().random());

@@ -82,6 +82,7 @@ impl Namespace {
                         nix::Error::ENOSPC => CreateError::Limit,
                         other => CreateError::Io(other.into()),
                     })?;
+                    super::moved();
                     let namespace = Self::current()?;
                     Links::current()?.up("lo")?;
                     Ok(namespace)

@@ -75,6 +75,7 @@ pub fn enter(pid: u32) -> Result<World, EnterWorldError> {
     for (namespace, flag) in &rest {
         setns(namespace, *flag).map_err(|errno| failed(errno.into()))?;
     }
+    crate::namespace::moved();
     if user && !nix::unistd::geteuid().is_root() {
         // The machine's root has no name in there yet.
         nix::unistd::setgid(0.into()).map_err(|errno| failed(errno.into()))?;
