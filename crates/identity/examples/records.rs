@@ -148,7 +148,11 @@ async fn send(
 async fn receive(options: Options, stream: TcpStream, server: &Certificate, total: usize) {
     let (mut stream, _) = tls::accept_with(options, asynchronous(stream), server).await.unwrap();
     let mut seen = 0;
-    while poll_fn(|cx| stream.poll_receive(cx, &mut |piece| seen += piece.len())).await.unwrap()
+    while poll_fn(|cx| {
+        stream.poll_receive(cx, &mut |pieces| seen += pieces.iter().map(|piece| piece.len()).sum::<usize>())
+    })
+    .await
+    .unwrap()
         != Received::End
     {}
     assert_eq!(seen, total / PIECE * PIECE);

@@ -88,9 +88,13 @@ async fn receive(stream: &mut TlsStream<DuplexStream>, bytes: &[u8]) -> anyhow::
     let mut same = true;
     while !rest.is_empty() {
         let received = poll_fn(|cx| {
-            stream.poll_receive(cx, &mut |piece| match rest.strip_prefix(piece) {
-                Some(after) => rest = after,
-                None => same = false,
+            stream.poll_receive(cx, &mut |pieces| {
+                for piece in pieces {
+                    match rest.strip_prefix(*piece) {
+                        Some(after) => rest = after,
+                        None => same = false,
+                    }
+                }
             })
         });
         if received.await? == Received::End {

@@ -14,7 +14,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static> Carrier for TlsStream<
         cx: &mut Context<'_>,
         deliver: &mut dyn FnMut(&[&[u8]]),
     ) -> Poll<io::Result<Received>> {
-        TlsStream::poll_receive(self, cx, &mut |piece| deliver(&[piece])).map_ok(|received| match received {
+        TlsStream::poll_receive(self, cx, deliver).map_ok(|received| match received {
             tls::Received::Bytes(bytes) => Received::Bytes(bytes),
             tls::Received::End => Received::End,
         })

@@ -62,7 +62,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Library<IO> {
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut dyn FnMut(&[&[u8]]),
     ) -> Poll<io::Result<Received>> {
         if let Some(failure) = self.failure.take() {
             return Poll::Ready(Err(failure));
@@ -70,16 +70,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Library<IO> {
         let mut scratch = Scratch::borrow();
         let mut total = 0;
         while total < SCRATCH {
-            let mut piece = ReadBuf::new(scratch.bytes());
+            let mut piece = ReadBuf::new(&mut scratch.bytes()[total..]);
             match Pin::new(&mut self.stream).poll_read(cx, &mut piece) {
                 Poll::Ready(Ok(())) if piece.filled().is_empty() && total == 0 => {
                     return Poll::Ready(Ok(Received::End));
                 }
                 Poll::Ready(Ok(())) if piece.filled().is_empty() => break,
-                Poll::Ready(Ok(())) => {
-                    total += piece.filled().len();
-                    deliver(piece.filled());
-                }
+                Poll::Ready(Ok(())) => total += piece.filled().len(),
                 Poll::Ready(Err(error)) if total == 0 => return Poll::Ready(Err(error)),
                 Poll::Ready(Err(error)) => {
                     self.failure = Some(error);
@@ -88,6 +85,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Library<IO> {
                 Poll::Pending if total == 0 => return Poll::Pending,
                 Poll::Pending => break,
             }
+        }
+        if let Some(plain @ [_, ..]) = scratch.bytes().get(..total) {
+            deliver(&[plain]);
         }
         Poll::Ready(Ok(Received::Bytes(total)))
     }

@@ -76,7 +76,7 @@ impl<IO> Own<IO> {
     }
 
     /// Opens what `bytes` hold and keeps the beginning of the record that is not whole.
-    fn open(&mut self, bytes: &mut [u8], deliver: &mut dyn FnMut(&[u8])) -> Result<usize, Error> {
+    fn open(&mut self, bytes: &mut [u8], deliver: &mut dyn FnMut(&[&[u8]])) -> Result<usize, Error> {
         self.unopened = false;
         let Opened { consumed, delivered } = self.records.open(bytes, deliver)?;
         self.partial.clear();
@@ -92,7 +92,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Own<IO> {
     pub(super) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut dyn FnMut(&[&[u8]]),
     ) -> Poll<io::Result<Received>> {
         if self.records.ended().map_err(invalid)? {
             return Poll::Ready(Ok(Received::End));
@@ -161,10 +161,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Own<IO> {
         let before = into.filled().len();
         while self.plain.is_empty() && into.filled().len() == before {
             let mut plain = std::mem::take(&mut self.plain);
-            let received = self.poll_receive(cx, &mut |piece| {
-                let (now, later) = piece.split_at(piece.len().min(into.remaining()));
-                into.put_slice(now);
-                plain.extend_from_slice(later);
+            let received = self.poll_receive(cx, &mut |pieces| {
+                for piece in pieces {
+                    let (now, later) = piece.split_at(piece.len().min(into.remaining()));
+                    into.put_slice(now);
+                    plain.extend_from_slice(later);
+                }
             });
             self.plain = plain;
             match ready!(received) {

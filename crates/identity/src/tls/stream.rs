@@ -123,15 +123,15 @@ impl<IO> TlsStream<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
-    /// Reads from the stream below once, up to 256 KiB, and hands each piece of plaintext to `deliver`, in order. The
-    /// pieces are gone after the call. An error may come after pieces that are good.
+    /// Reads from the stream below once, up to 256 KiB, and hands the pieces of plaintext to `deliver`, in order and as
+    /// many together as there are. They are gone after the call. An error may come after pieces that are good.
     ///
     /// The first receive after a connect may fail with an error that [`is_tls_refusal`](super::is_tls_refusal)
     /// recognises.
     pub fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
-        deliver: &mut dyn FnMut(&[u8]),
+        deliver: &mut dyn FnMut(&[&[u8]]),
     ) -> Poll<io::Result<Received>> {
         match &mut self.layer {
             Records::Own(own) => own.poll_receive(cx, deliver),

@@ -323,7 +323,7 @@ pub(super) async fn receive_all(stream: &mut TlsStream<DuplexStream>) -> io::Res
     loop {
         let before = seen.len();
         let received =
-            poll_fn(|cx| stream.poll_receive(cx, &mut |piece| seen.extend_from_slice(piece))).await?;
+            poll_fn(|cx| stream.poll_receive(cx, &mut |pieces| seen.extend(pieces.concat()))).await?;
         match received {
             Received::Bytes(count) => assert_eq!(seen.len() - before, count),
             Received::End => return Ok(seen),

@@ -3,6 +3,7 @@
 
 use rustls::crypto::cipher::OutboundChunks;
 use rustls::{ContentType, Error, PeerMisbehaved, Tls13CipherSuite};
+use smallvec::SmallVec;
 
 use super::fault::{alert_of, inappropriate};
 use super::handshake::Established;
@@ -17,6 +18,9 @@ const FULL: usize = 16 * 1024;
 /// Records without application data in a row that a peer may send: empty ones, key updates, tickets. As many as
 /// rustls and BoringSSL bear.
 const MOST_IDLE: u8 = 32;
+
+/// Most pieces that are delivered together: the full records of one large read, and some.
+const TOGETHER: usize = 32;
 
 /// What one buffer of received bytes held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,31 +91,60 @@ impl Records {
         }
     }
 
-    /// Opens every whole record of `bytes` in place and hands what is in them to `deliver`. An error is final: the
-    /// connection is dead, and the alert that says so is queued.
-    pub(super) fn open(&mut self, bytes: &mut [u8], deliver: &mut dyn FnMut(&[u8])) -> Result<Opened, Error> {
+    /// Opens every whole record of `bytes` in place and hands what is in them to `deliver`, as many pieces together as
+    /// there are. An error is final: the connection is dead, and the alert that says so is queued.
+    pub(super) fn open(
+        &mut self,
+        bytes: &mut [u8],
+        deliver: &mut dyn FnMut(&[&[u8]]),
+    ) -> Result<Opened, Error> {
         let mut opened = Opened { consumed: 0, delivered: 0 };
+        let mut pieces = SmallVec::<[&[u8]; TOGETHER]>::new();
         let total = bytes.len();
         let mut rest = bytes;
-        while !self.ended()? {
-            let outcome = match whole_record(rest) {
-                Ok(None) => return Ok(opened),
+        let outcome = loop {
+            match self.ended() {
+                Ok(false) => {}
+                Ok(true) => {
+                    opened.consumed = total;
+                    break Ok(opened);
+                }
+                Err(error) => break Err(error),
+            }
+            let piece = match whole_record(rest) {
+                Ok(None) => break Ok(opened),
                 Ok(Some(length)) => {
-                    let (record, after) = rest.split_at_mut(length);
+                    let (record, after) = std::mem::take(&mut rest).split_at_mut(length);
                     rest = after;
                     opened.consumed += length;
-                    self.record(record, deliver)
+                    self.record(record)
                 }
                 Err(error) => Err(error),
             };
-            opened.delivered += outcome.inspect_err(|error| self.die(error))?;
+            match piece {
+                Ok([]) => {}
+                Ok(piece) => {
+                    opened.delivered += piece.len();
+                    pieces.push(piece);
+                    if pieces.len() == TOGETHER {
+                        deliver(&pieces);
+                        pieces.clear();
+                    }
+                }
+                Err(error) => {
+                    self.die(&error);
+                    break Err(error);
+                }
+            }
+        };
+        if !pieces.is_empty() {
+            deliver(&pieces);
         }
-        opened.consumed = total;
-        Ok(opened)
+        outcome
     }
 
-    /// One whole record with its header; how many bytes of plaintext it delivered.
-    fn record(&mut self, record: &mut [u8], deliver: &mut dyn FnMut(&[u8])) -> Result<usize, Error> {
+    /// One whole record with its header; the plaintext in it, empty when it is for TLS itself.
+    fn record<'b>(&mut self, record: &'b mut [u8]) -> Result<&'b [u8], Error> {
         let body = record.get_mut(super::header::LENGTH..).unwrap_or_default();
         let Some(key) = &mut self.opening else { return Err(Error::DecryptError) };
         let plain = key.open(body)?;
@@ -121,23 +154,22 @@ impl Records {
         match plain.typ {
             ContentType::ApplicationData if plain.payload.is_empty() => {
                 self.without_data(PeerMisbehaved::TooManyEmptyFragments)?;
-                Ok(0)
+                Ok(&[])
             }
             ContentType::ApplicationData => {
                 self.idle = 0;
-                deliver(plain.payload);
-                Ok(plain.payload.len())
+                Ok(plain.payload)
             }
             ContentType::Handshake => {
                 self.messages.add(plain.payload)?;
                 self.without_data(PeerMisbehaved::TooManyKeyUpdateRequests)?;
                 self.take_messages()?;
-                Ok(0)
+                Ok(&[])
             }
             ContentType::Alert => {
                 let alert = super::alert::read(plain.payload)?;
                 self.alert(alert)?;
-                Ok(0)
+                Ok(&[])
             }
             other => Err(inappropriate(other)),
         }

@@ -57,7 +57,7 @@ fn forged(records: &mut Records, typ: ContentType, content: &[u8]) -> Vec<u8> {
 
 fn open(records: &mut Records, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let mut plain = Vec::new();
-    let opened = records.open(&mut bytes.to_vec(), &mut |piece| plain.extend_from_slice(piece))?;
+    let opened = records.open(&mut bytes.to_vec(), &mut |pieces| plain.extend(pieces.concat()))?;
     assert_eq!((opened.consumed, opened.delivered), (bytes.len(), plain.len()));
     Ok(plain)
 }
@@ -339,7 +339,7 @@ proptest! {
         let position = position % bytes.len();
         bytes[position] ^= 1 << bit;
         let mut plain = Vec::new();
-        let outcome = far.open(&mut bytes, &mut |piece| plain.extend_from_slice(piece));
+        let outcome = far.open(&mut bytes, &mut |pieces| plain.extend(pieces.concat()));
         match outcome {
             // A longer length: it waits for bytes that can only be wrong.
             Ok(opened) => prop_assert!(opened == NOTHING && (3..5).contains(&position)),
@@ -387,7 +387,7 @@ proptest! {
             let (now, after) = rest.split_at((*cut).min(rest.len()));
             rest = after;
             held.extend_from_slice(now);
-            let opened = far.open(&mut held, &mut |piece| seen.extend_from_slice(piece)).unwrap();
+            let opened = far.open(&mut held, &mut |pieces| seen.extend(pieces.concat())).unwrap();
             held.drain(..opened.consumed);
             if rest.is_empty() {
                 break;
