@@ -7,7 +7,7 @@ use ambit_tests::runner::Test;
 use ambit_tests::server::Server;
 use ambit_tests::topology::{SIDES, Side};
 use ambit_tests::wait::wait_until;
-use ambit_tests::{client, exchange, fast_paths};
+use ambit_tests::{client, exchange, fast_paths, http};
 
 pub(crate) const TESTS: &[Test] =
     &[("nothing_is_lost_while_pods_come_and_go", nothing_is_lost_while_pods_come_and_go)];
@@ -39,6 +39,8 @@ fn nothing_is_lost_while_pods_come_and_go() {
         let servers = new.each_ref().map(|pod| Server::echo(pod.netns(), 7000));
         for pod in &new {
             every_worker_knows(&mesh, &web, pod);
+            // The first packet to a new IPv6 neighbour may find nobody yet.
+            wait_until("the way is there", || http::get(pod.netns(), near.at6(8080), "/").is_ok());
             exchange::many(pod.netns(), &[near.at(7000), far.at(7000), near.at6(7000)], AT_ONCE);
         }
         let [first, mut second] = new;

@@ -1,6 +1,8 @@
 //! What each option changes in a pod's traffic.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Instant;
 
 use ambit_netns::Namespace;
 use ambit_netns::links::{Links, Route, forward};
@@ -26,7 +28,16 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn datagrams(namespace: &Namespace, at: SocketAddr) -> UdpSocket {
-    let socket = namespace.run(|| UdpSocket::bind(at)).unwrap().unwrap();
+    // A child that another test is starting holds a copy of the last socket until its exec.
+    let deadline = Instant::now() + PATIENCE;
+    let socket = loop {
+        match namespace.run(|| UdpSocket::bind(at)).unwrap() {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::yield_now();
+            }
+            bound => break bound.unwrap(),
+        }
+    };
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
 }
