@@ -52,8 +52,10 @@ pub(crate) enum Event<'a> {
     End { stream: u32 },
     /// The stream is gone.
     Reset { stream: u32, code: Code, by: By },
-    /// More can be sent: in this stream, or in all.
+    /// More can be sent: in this stream, or in the connection.
     Room { stream: Option<u32> },
+    /// More can be sent in every stream, as far as the connection takes it.
+    Wider,
     /// The peer takes no new streams.
     GoAway { code: Code },
 }

@@ -227,11 +227,8 @@ fn tell(
         Event::Room { stream: Some(stream) } => {
             wakers.extend(locals.get_mut(&stream).and_then(Local::writer));
         }
-        Event::Room { stream: None } => {
-            admit(waiting, locals, wakers);
-            // A larger initial window opens streams that wait for their own.
-            wakers.extend(locals.values_mut().filter_map(Local::writer));
-        }
+        Event::Room { stream: None } => admit(waiting, locals, wakers),
+        Event::Wider => wakers.extend(locals.values_mut().filter_map(Local::writer)),
         Event::GoAway { code } => {
             *dismissed = Some(code);
             activity.retire();

@@ -50,9 +50,23 @@ impl Machine {
         if !payload.len().is_multiple_of(6) {
             return Err(frame_size("SETTINGS that are not made of entries"));
         }
+        let before = self.peer.window;
+        let mut widest = before;
         for entry in payload.chunks_exact(6) {
             let (Some(id), Some(value)) = (entry.first_chunk(), number(&entry[2..])) else { continue };
-            self.apply(u16::from_be_bytes(*id), value, sink)?;
+            self.apply(u16::from_be_bytes(*id), value)?;
+            widest = widest.max(self.peer.window);
+        }
+        // However often the frame names it, every stream is touched twice at most: a window that is too wide for one of
+        // them is refused even where a smaller one follows.
+        for (from, to) in [(before, widest), (widest, self.peer.window)] {
+            if from != to {
+                let shifted = self.shift_outflows(i64::from(to) - i64::from(from));
+                shifted.map_err(|()| initial_window())?;
+            }
+        }
+        if self.peer.window > before {
+            sink(Event::Wider);
         }
         self.answers += answer(0);
         frame::append(&mut self.out, kind::SETTINGS, ACK, 0, &[]);
@@ -74,7 +88,7 @@ impl Machine {
         Ok(())
     }
 
-    fn apply<'a>(&mut self, id: u16, value: u32, sink: &mut dyn FnMut(Event<'a>)) -> Result<(), Fault> {
+    fn apply(&mut self, id: u16, value: u32) -> Result<(), Fault> {
         match id {
             setting::HEADER_TABLE_SIZE if (value as usize) < hpack::DEFAULT_TABLE => {
                 self.peer.shrink_table = true
@@ -84,17 +98,10 @@ impl Machine {
             }
             setting::MAX_CONCURRENT_STREAMS => self.peer.max_streams = value,
             setting::INITIAL_WINDOW_SIZE => {
-                let text = "a SETTINGS_INITIAL_WINDOW_SIZE above what a window may be";
-                let fault = Fault { code: Code::FLOW_CONTROL_ERROR, text };
                 if value > LARGEST {
-                    return Err(fault);
+                    return Err(initial_window());
                 }
-                let by = i64::from(value) - i64::from(self.peer.window);
                 self.peer.window = value;
-                self.shift_outflows(by).map_err(|()| fault)?;
-                if by > 0 {
-                    sink(Event::Room { stream: None });
-                }
             }
             setting::MAX_FRAME_SIZE => {
                 if !(FIRST_FRAME..1 << 24).contains(&value) {
@@ -236,4 +243,9 @@ impl Machine {
         }
         self.stream_error(head.stream, Code::FRAME_SIZE_ERROR, sink)
     }
+}
+
+fn initial_window() -> Fault {
+    let text = "a SETTINGS_INITIAL_WINDOW_SIZE above what a window may be";
+    Fault { code: Code::FLOW_CONTROL_ERROR, text }
 }

@@ -26,6 +26,7 @@ enum Said {
     End(u32),
     Reset(u32, Code, By),
     Room(Option<u32>),
+    Wider,
     GoAway(Code),
 }
 
@@ -46,6 +47,7 @@ fn feed(machine: &mut Machine, pieces: &[&[u8]]) -> (Vec<Said>, Result<(), Fault
             Event::End { stream } => said.push(Said::End(stream)),
             Event::Reset { stream, code, by } => said.push(Said::Reset(stream, code, by)),
             Event::Room { stream } => said.push(Said::Room(stream)),
+            Event::Wider => said.push(Said::Wider),
             Event::GoAway { code } => said.push(Said::GoAway(code)),
         });
         if result.is_err() {

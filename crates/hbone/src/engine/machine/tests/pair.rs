@@ -26,8 +26,9 @@ impl Pair {
             let up = std::mem::take(self.client.output());
             let down = std::mem::take(self.server.output());
             if up.is_empty() && down.is_empty() {
-                let quiet =
-                    |said: Vec<Said>| said.into_iter().filter(|one| !matches!(one, Said::Room(_))).collect();
+                let quiet = |said: Vec<Said>| {
+                    said.into_iter().filter(|one| !matches!(one, Said::Room(_) | Said::Wider)).collect()
+                };
                 return (quiet(said.0), quiet(said.1));
             }
             let (more, result) = feed(&mut self.server, &[&up]);

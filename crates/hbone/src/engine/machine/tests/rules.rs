@@ -189,7 +189,7 @@ fn a_changed_initial_window_moves_open_streams_and_may_go_below_zero() {
     assert_eq!(feed(&mut machine, &[&update]).0, [Said::Room(Some(stream))]);
     assert_eq!(machine.room(stream).unwrap().bytes, 1);
     let higher = bytes_of(kind::SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 200]);
-    assert_eq!(feed(&mut machine, &[&higher]).0, [Said::Room(None)]);
+    assert_eq!(feed(&mut machine, &[&higher]).0, [Said::Wider]);
     assert_eq!(machine.room(stream).unwrap().bytes, 101);
     // The connection's own window is not concerned.
     let most = bytes_of(kind::SETTINGS, 0, 0, &[0, 4, 0x7f, 0, 0, 0]);
