@@ -2,7 +2,8 @@
 
 use std::{error::Error, io};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
+    "proto/ambit/l7.proto",
     "proto/envoy/core.proto",
     "proto/envoy/discovery.proto",
     "proto/google/rpc/status.proto",

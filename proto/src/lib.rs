@@ -22,6 +22,11 @@ mod generated {
     include!(concat!(env!("OUT_DIR"), "/packages.rs"));
 }
 
+/// Ambit's own messages.
+pub mod ambit {
+    pub use super::generated::ambit::l7;
+}
+
 /// Istio's workload, authorization, certificate and ZDS messages.
 pub mod istio {
     pub use super::generated::istio::security;
@@ -49,3 +54,6 @@ pub const WORKLOAD_TYPE: &str = "type.googleapis.com/istio.workload.Workload";
 
 /// Type URL of [`istio::security::Authorization`].
 pub const AUTHORIZATION_TYPE: &str = "type.googleapis.com/istio.security.Authorization";
+
+/// Type URL of [`ambit::l7::Resource`].
+pub const L7_TYPE: &str = "type.googleapis.com/ambit.l7.Resource";

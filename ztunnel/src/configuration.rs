@@ -106,7 +106,12 @@ fn concerns_authorization(before: &Snapshot, change: &Change) -> bool {
         Change::Workload(workload) => {
             before.workload(&workload.uid).is_none_or(|old| !same_policies(old, workload))
         }
-        Change::Service(_) | Change::Unreadable(_) | Change::RemoveAddress(_) => false,
+        Change::Service(_)
+        | Change::Unreadable(_)
+        | Change::RemoveAddress(_)
+        | Change::L7(_)
+        | Change::UnreadableL7(_)
+        | Change::RemoveL7(_) => false,
     }
 }
 
@@ -117,7 +122,13 @@ fn takes_an_address(before: &Snapshot, change: &Change) -> bool {
             let old = before.workload(&workload.uid);
             old.is_some_and(|old| old.addresses.iter().any(|ip| !workload.owns(*ip)))
         }
-        Change::Service(_) | Change::Unreadable(_) | Change::Policy(_) | Change::RemovePolicy(_) => false,
+        Change::Service(_)
+        | Change::Unreadable(_)
+        | Change::Policy(_)
+        | Change::RemovePolicy(_)
+        | Change::L7(_)
+        | Change::UnreadableL7(_)
+        | Change::RemoveL7(_) => false,
     }
 }
 

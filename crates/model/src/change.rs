@@ -1,9 +1,9 @@
 //! A change to the configuration: what one resource became.
 
-use crate::{Policy, Service, Text, Unreadable, Workload};
+use crate::{Policy, Service, Text, Unreadable, Workload, l7};
 
 /// One resource set or removed. Applying the same change twice is the same as applying it once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Change {
     /// A workload was added or replaced.
     Workload(Box<Workload>),
@@ -18,4 +18,10 @@ pub enum Change {
     RemoveAddress(Text),
     /// The policy with this `namespace/name` is gone.
     RemovePolicy(Text),
+    /// What a waypoint does with requests was added or replaced.
+    L7(Box<l7::Resource>),
+    /// An object for waypoints was announced that cannot be read. It takes the place of the version that was in force.
+    UnreadableL7(Box<l7::Unreadable>),
+    /// The object for waypoints with this name is gone.
+    RemoveL7(Text),
 }

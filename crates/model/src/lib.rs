@@ -6,6 +6,7 @@
 pub mod address;
 pub mod change;
 pub mod identity;
+pub mod l7;
 pub mod memberships;
 pub mod policy;
 pub mod service;

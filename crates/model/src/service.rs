@@ -9,7 +9,8 @@ use crate::workload::Gateway;
 use crate::{NetworkAddress, Text};
 
 /// The key of a service, `<namespace>/<hostname>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceKey {
     /// Namespace.
     pub namespace: Text,

@@ -54,6 +54,8 @@ impl Snapshot {
                 Change::Unreadable(claim) => self.unreadable.insert(Arc::from(claim)),
                 Change::RemoveAddress(key) => self.remove_address(&key),
                 Change::RemovePolicy(key) => self.remove_policy(&key),
+                // For whoever handles requests; connections are not concerned.
+                Change::L7(_) | Change::UnreadableL7(_) | Change::RemoveL7(_) => {}
             }
         }
     }

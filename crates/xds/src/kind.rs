@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ambit_proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE};
+use ambit_proto::{ADDRESS_TYPE, AUTHORIZATION_TYPE, L7_TYPE};
 
 /// A kind of resource. Names are unique within a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -11,17 +11,20 @@ pub enum Kind {
     Address,
     /// Policies, named `namespace/name` (`istio.security.Authorization`).
     Authorization,
+    /// What waypoints and gateways do with requests, named `kind/namespace/name` (`ambit.l7.Resource`).
+    L7,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 2] = [Self::Address, Self::Authorization];
+    pub const ALL: [Self; 3] = [Self::Address, Self::Authorization, Self::L7];
 
     /// The type URL on the wire.
     pub fn type_url(self) -> &'static str {
         match self {
             Self::Address => ADDRESS_TYPE,
             Self::Authorization => AUTHORIZATION_TYPE,
+            Self::L7 => L7_TYPE,
         }
     }
 
@@ -34,6 +37,7 @@ impl Kind {
         match self {
             Self::Address => 0,
             Self::Authorization => 1,
+            Self::L7 => 2,
         }
     }
 }
@@ -43,6 +47,7 @@ impl fmt::Display for Kind {
         f.write_str(match self {
             Self::Address => "Address",
             Self::Authorization => "Authorization",
+            Self::L7 => "L7",
         })
     }
 }

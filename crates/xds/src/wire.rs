@@ -8,6 +8,7 @@ mod address;
 mod claims;
 mod encode;
 mod fields;
+mod l7;
 mod policy;
 mod service;
 mod texts;
@@ -19,6 +20,7 @@ use ambit_model::Text;
 
 pub use claims::decode_claims;
 pub use encode::{encode_policy, encode_service, encode_workload};
+pub use l7::{decode_l7, encode_l7};
 pub use policy::{decode_policy, unusable_policy};
 pub use texts::Texts;
 pub use workload::decode_address;

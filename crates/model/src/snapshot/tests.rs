@@ -102,7 +102,11 @@ proptest! {
                 Change::Unreadable(claim) => drop(claims.insert(claim.key.clone(), (**claim).clone())),
                 Change::Service(service) => drop(claims.remove(&*service.key.to_string())),
                 Change::RemoveAddress(key) => drop(claims.remove(key)),
-                Change::Policy(_) | Change::RemovePolicy(_) => {}
+                Change::Policy(_)
+                | Change::RemovePolicy(_)
+                | Change::L7(_)
+                | Change::UnreadableL7(_)
+                | Change::RemoveL7(_) => {}
             }
         }
         let mut snapshot = Snapshot::new("");

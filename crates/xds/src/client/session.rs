@@ -17,7 +17,7 @@ use tonic::{Code, Status};
 
 use super::Update;
 use crate::discovery::{KNOWS_MORE, Resource, Response};
-use crate::wire::{Texts, decode_address, decode_claims, decode_policy, unusable_policy};
+use crate::wire::{Texts, decode_address, decode_claims, decode_l7, decode_policy, unusable_policy};
 use crate::{Kind, Node, Rejection};
 
 /// Version of a policy that was applied narrowed, and of a workload or service of which only the claim is held.
@@ -197,6 +197,10 @@ impl Subscription {
                 self.scopes.insert(name.clone(), policy.scope);
                 (Some(Change::Policy(Box::new(policy))), rejection)
             }
+            Kind::L7 => {
+                let (change, rejection) = decode_l7(payload, &name);
+                (Some(change), rejection)
+            }
         };
         if let Some(change) = change {
             // An older version of a workload or service stays in force beside the claim of the newer one.
@@ -216,6 +220,7 @@ impl Subscription {
         changes.push(match self.kind {
             Kind::Address => Change::RemoveAddress(name),
             Kind::Authorization => Change::RemovePolicy(name),
+            Kind::L7 => Change::RemoveL7(name),
         });
     }
 

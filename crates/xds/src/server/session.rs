@@ -41,13 +41,13 @@ pub(super) struct Session {
     view: ClientView,
     lookup: Arc<dyn Lookup>,
     knows_more: bool,
-    subscriptions: [Option<Subscription>; 2],
+    subscriptions: [Option<Subscription>; Kind::ALL.len()],
 }
 
 impl Session {
     pub(super) fn new(view: ClientView, node: &Node, lookup: Arc<dyn Lookup>) -> Self {
         let knows_more = node.text(KNOWS_MORE) == Some("true");
-        Self { view, lookup, knows_more, subscriptions: [None, None] }
+        Self { view, lookup, knows_more, subscriptions: Default::default() }
     }
 
     pub(super) fn view(&self) -> &ClientView {

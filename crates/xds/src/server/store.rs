@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::Kind;
 use crate::discovery;
-use crate::wire::{encode_policy, encode_service, encode_workload};
+use crate::wire::{encode_l7, encode_policy, encode_service, encode_workload};
 
 /// Removed names that are kept for clients that lag, at least. A client that is further behind is sent away and
 /// resumes by the versions it has.
@@ -65,6 +65,11 @@ impl Resource {
         Self::new(Kind::Authorization, policy.key.clone(), payload)
     }
 
+    /// What a waypoint does with requests, of kind [`Kind::L7`].
+    pub fn l7(resource: &ambit_model::l7::Resource) -> Self {
+        Self::new(Kind::L7, resource.name(), encode_l7(resource).encode_to_vec())
+    }
+
     /// The name.
     pub fn name(&self) -> &Text {
         &self.name
@@ -101,7 +106,7 @@ pub struct Store {
 }
 
 struct Shared {
-    tables: [RwLock<Table>; 2],
+    tables: [RwLock<Table>; Kind::ALL.len()],
     changed: watch::Sender<u64>,
 }
 
@@ -113,7 +118,7 @@ impl fmt::Debug for Store {
 
 impl Default for Store {
     fn default() -> Self {
-        let tables = [RwLock::default(), RwLock::default()];
+        let tables = Default::default();
         Self { shared: Arc::new(Shared { tables, changed: watch::Sender::new(0) }) }
     }
 }
