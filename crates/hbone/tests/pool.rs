@@ -204,7 +204,7 @@ async fn f10_goaway_sends_new_streams_to_a_new_tunnel() {
     let pool = net.pool();
     let old = open(&pool, &key("a")).await;
     net.drain_server(0, Mode::Graceful);
-    settled(&pool, |counts| counts.connections == 1).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..20 {
         // At whatever moment the GOAWAY arrives, nobody notices.
         assert_eq!(exchange(open(&pool, &key("a")).await, b"new").await, b"new");
@@ -460,7 +460,6 @@ tunnel::pairings! {
     those_who_wait_for_a_failed_dial_fail_with_it,
     one_failed_dial_of_two_fails_only_those_without_hope,
     who_gives_up_leaves_no_trace,
-    f10_goaway_sends_new_streams_to_a_new_tunnel,
     f9_a_dead_tunnel_is_replaced_without_an_error,
     f9_a_burst_on_dead_tunnels_makes_one_fresh_one,
     there_is_one_retry_and_none_after_an_answer,
@@ -475,4 +474,5 @@ tunnel::pairings! {
 tunnel::pairings_in_paused_time! {
     a_peer_without_http2_fails_those_who_wait,
     an_unused_tunnel_is_let_go,
+    f10_goaway_sends_new_streams_to_a_new_tunnel,
 }

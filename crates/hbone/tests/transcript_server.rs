@@ -13,6 +13,7 @@ mod transcript;
 #[path = "support/tunnel.rs"]
 mod tunnel;
 
+use ambit_hbone::Engine;
 use engines::ENGINES;
 use side::play_server;
 
@@ -84,17 +85,19 @@ async fn ztunnel_is_refused_and_asks_again() {
 
 #[tokio::test(start_paused = true)]
 async fn ztunnel_sees_a_drain() {
-    let rest = r#"
+    // First no number, so that what is under way still counts; then, behind a PING's answer, the last one. The library
+    // says it at once; our engine takes what ztunnel's tasks had ready behind that answer, and says it at the end.
+    let first = r#"
         * accept 1
         < HEADERS 1 END_HEADERS 88
         * drain
-        # First no number, so that what is under way still counts; then, behind a PING's answer, the last one.
         < GOAWAY 2147483647 0
         < PINGED
         # What was sent before the farewell came is served.
         > HEADERS 3 END_HEADERS c2c1c0bfbe
         > PONG
-        < GOAWAY 3 0
+    "#;
+    let open = r#"
         * asked 3 10.0.0.2:8080
         * accept 3
         < HEADERS 3 END_HEADERS 88
@@ -112,10 +115,43 @@ async fn ztunnel_sees_a_drain() {
         * eof 1
         * drop 1
         * drop 3
+    "#;
+    let end = "
+        < CLOSED
+        * done
+    ";
+    play_server(Engine::Library, &format!("{ZTUNNEL}{first}< GOAWAY 3 0{open}{end}")).await;
+    let late = r#"
+        > HEADERS 5 END_HEADERS c2c1c0bfbe
+        * asked 5 10.0.0.2:8080
+        * refuse 5 503
+        < HEADERS 5 END_HEADERS END_STREAM
+        < RST_STREAM 5 0
+        < GOAWAY 5 0
+    "#;
+    play_server(Engine::Own, &format!("{ZTUNNEL}{first}{open}{late}{end}")).await;
+}
+
+/// A connection that the kernel accepted just before the drain: its first request is on its way.
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_is_served_before_it_is_sent_away() {
+    let (opening, asked) = ZTUNNEL.split_at(ZTUNNEL.find("> HEADERS").unwrap());
+    let rest = r#"
+        * accept 1
+        < HEADERS 1 END_HEADERS 88
+        < GOAWAY 2147483647 0
+        < PINGED
+        > END 1
+        * eof 1
+        * shut 1
+        < END 1
+        * drop 1
+        > PONG
+        < GOAWAY 1 0
         < CLOSED
         * done
     "#;
-    both(&format!("{ZTUNNEL}{rest}")).await;
+    both(&format!("{opening}* drain\n{asked}{rest}")).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,6 +156,19 @@ impl<C: Line + ?Sized> Core<C> {
         inner.wake();
     }
 
+    /// Whether the peer has read that it shall open no more streams.
+    pub(super) fn heard(&self) -> bool {
+        self.inner.lock().machine.heard()
+    }
+
+    /// Ends a drain whose peer has been heard, once every stream is closed.
+    pub(super) fn conclude(&self) {
+        let mut inner = self.inner.lock();
+        if inner.machine.conclude() {
+            inner.wake();
+        }
+    }
+
     /// Ends the connection now: says why, fails every stream, and closes once that has left.
     pub(super) fn cut(&self, code: Code) {
         let wakers = {

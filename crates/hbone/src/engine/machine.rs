@@ -130,6 +130,8 @@ enum Closing {
     No,
     /// GOAWAY is sent without a last stream, and a PING that shows when the peer has read it.
     Asked,
+    /// The peer has read it. Requests that it had under way may still come.
+    Heard,
     /// GOAWAY is sent with the last stream.
     Final,
 }
@@ -259,6 +261,11 @@ impl Machine {
     /// Whether every stream is closed.
     pub(crate) fn is_empty(&self) -> bool {
         self.streams.is_empty()
+    }
+
+    /// Whether the peer has read that it shall open no more streams.
+    pub(crate) fn heard(&self) -> bool {
+        self.closing == Closing::Heard
     }
 
     /// Whether a drain is complete: the peer knows the last stream, and all are closed.

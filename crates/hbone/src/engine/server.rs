@@ -1,11 +1,15 @@
 //! The accepting side of our own engine.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use super::core::{self, Shared};
+use tokio::time::{Sleep, sleep};
+
+use super::core::{self, Failure, Shared};
 use super::fields::Message;
 use super::frame::Code;
 use super::machine::Role;
@@ -15,9 +19,23 @@ use crate::carrier::Carrier;
 use crate::server::{AcceptError, Answer, Farewell, Head, Incoming, Link, ServeError, target};
 use crate::settings::ServerSettings;
 
+/// How long requests may take that the client had begun when it read that it shall open no more (RFC 9113 section 6.8). Its
+/// answer to our PING shows only that it has read: what its own tasks hold ready leaves behind that answer.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// One connection whose client has sent its SETTINGS. Dropped, it cuts the connection.
 pub(crate) struct Session {
     core: Shared,
+    leaving: Leaving,
+}
+
+/// How far a drain has come.
+enum Leaving {
+    No,
+    Asked,
+    Heard(Pin<Box<Sleep>>),
+    /// It ends with the last stream.
+    Waited,
 }
 
 pub(crate) async fn handshake<C: Carrier>(
@@ -26,8 +44,8 @@ pub(crate) async fn handshake<C: Carrier>(
     activity: Arc<Activity>,
 ) -> Result<Session, ServeError> {
     let buffers = settings.buffers.clamped();
-    let session =
-        Session { core: core::new(carrier, Role::Server, &buffers, settings.max_streams, activity) };
+    let core = core::new(carrier, Role::Server, &buffers, settings.max_streams, activity);
+    let session = Session { core, leaving: Leaving::No };
     poll_fn(|cx| match session.core.turn(cx) {
         _ if session.core.settled() => Poll::Ready(Ok(())),
         Poll::Ready(over) => {
@@ -52,6 +70,29 @@ impl Session {
         let (id, message) = self.core.next_request()?;
         Some(Request { core: Arc::clone(&self.core), id, message })
     }
+
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
+        let over = self.core.turn(cx);
+        if over.is_pending() {
+            self.leave(cx);
+        }
+        over
+    }
+
+    /// Moves a drain along.
+    fn leave(&mut self, cx: &mut Context<'_>) {
+        loop {
+            self.leaving = match &mut self.leaving {
+                Leaving::Asked if self.core.heard() => Leaving::Heard(Box::pin(sleep(UNDER_WAY))),
+                Leaving::Heard(timer) => match timer.as_mut().poll(cx) {
+                    Poll::Ready(()) => Leaving::Waited,
+                    Poll::Pending => return,
+                },
+                Leaving::Waited => return self.core.conclude(),
+                Leaving::No | Leaving::Asked => return,
+            };
+        }
+    }
 }
 
 impl Link for Session {
@@ -61,14 +102,14 @@ impl Link for Session {
         if let Some(request) = self.next() {
             return Poll::Ready(Some(Ok(request)));
         }
-        match self.core.turn(cx) {
+        match self.turn(cx) {
             Poll::Ready(over) => Poll::Ready(over.server().err().map(Err)),
             Poll::Pending => self.next().map_or(Poll::Pending, |request| Poll::Ready(Some(Ok(request)))),
         }
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ServeError>> {
-        self.core.turn(cx).map(|over| over.server())
+        self.turn(cx).map(|over| over.server())
     }
 
     fn check(request: Request, place: Place) -> Result<Incoming, &'static str> {
@@ -99,6 +140,7 @@ impl Link for Session {
     }
 
     fn drain(&mut self) {
+        self.leaving = Leaving::Asked;
         self.core.drain();
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ambit_transport::{Mode, Watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout, timeout_at};
 
 use super::flood::Flood;
 use super::incoming::Incoming;
@@ -20,6 +20,10 @@ use crate::settings::ServerSettings;
 
 /// How long the last GOAWAY of a cut connection may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How old a connection must be to be told that it may open no more streams: a client that hears it before its first
+/// request has nowhere to go, and may give up instead of trying again.
+const YOUTH: Duration = Duration::from_secs(1);
 
 /// What a GOAWAY says that cuts a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,7 @@ pub(crate) trait Link {
 /// A connection whose client has sent its SETTINGS.
 pub(super) struct Session<L> {
     link: L,
+    opened: Instant,
     activity: Arc<Activity>,
     keepalive: Keepalive,
     silence: Duration,
@@ -96,6 +101,7 @@ impl<L: Link> Session<L> {
         let liveness = settings.liveness.clone();
         Ok(Self {
             link,
+            opened: Instant::now(),
             silence: liveness.ping_interval + liveness.ping_timeout,
             keepalive: Keepalive::new(liveness),
             activity,
@@ -115,7 +121,7 @@ impl<L: Link> Session<L> {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let mut running = JoinSet::new();
-        let mut signaled = pin!(drain.signaled());
+        let mut signaled = pin!(signaled(drain, self.opened + YOUTH));
         let mut immediate = pin!(drain.immediate());
         let ended = poll_fn(|cx| {
             if !self.draining
@@ -238,6 +244,18 @@ impl<L: Link> Session<L> {
         let watched = busy || self.draining || self.link.backlog();
         ready!(self.keepalive.poll(cx, self.activity.received(), watched, || self.link.ask()));
         Poll::Ready(Err(ServeError::Silent(self.silence)))
+    }
+}
+
+/// Resolves with how to end, for a graceful end not `before`.
+async fn signaled(drain: &Watch, before: Instant) -> Mode {
+    match drain.signaled().await {
+        // On the heap: most connections never wait here.
+        Mode::Graceful => match Box::pin(timeout_at(before, drain.immediate())).await {
+            Ok(()) => Mode::Immediate,
+            Err(_) => Mode::Graceful,
+        },
+        Mode::Immediate => Mode::Immediate,
     }
 }
 

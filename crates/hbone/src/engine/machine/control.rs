@@ -127,7 +127,7 @@ impl Machine {
             self.answers += answer(8);
             frame::append(&mut self.out, kind::PING, ACK, 0, payload);
         } else if self.closing == Closing::Asked && payload == DRAIN_PING {
-            self.farewell(Code::NO_ERROR);
+            self.closing = Closing::Heard;
         }
         Ok(())
     }

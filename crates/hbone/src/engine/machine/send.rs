@@ -168,6 +168,15 @@ impl Machine {
         }
     }
 
+    /// Ends a drain whose peer has been heard, once every stream is closed. Whether it did.
+    pub(crate) fn conclude(&mut self) -> bool {
+        let concluded = self.heard() && self.streams.is_empty();
+        if concluded {
+            self.farewell(Code::NO_ERROR);
+        }
+        concluded
+    }
+
     /// The last word: no stream of the peer's beyond the newest is looked at.
     pub(crate) fn farewell(&mut self, code: Code) {
         self.closing = Closing::Final;
