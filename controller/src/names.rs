@@ -57,7 +57,7 @@ impl Lookup for Names {
     fn resolve(&self, kind: Kind, asked: &Text) -> Vec<Text> {
         let named = match kind {
             Kind::Address => self.0.load().get(asked).cloned(),
-            Kind::Authorization => None,
+            Kind::Authorization | Kind::L7 => None,
         };
         named.unwrap_or_else(|| vec![asked.clone()])
     }

@@ -232,6 +232,9 @@ impl View {
                     self.services.remove(&key);
                 }
                 Change::RemovePolicy(key) => drop(self.policies.remove(&key)),
+                Change::L7(_) | Change::UnreadableL7(_) | Change::RemoveL7(_) => {
+                    panic!("the controller sent what a ztunnel has not asked for: {change:?}")
+                }
             }
         }
     }
