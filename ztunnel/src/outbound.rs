@@ -10,7 +10,7 @@ use ambit_model::{Text, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget};
-use ambit_transport::{Watch, relay};
+use ambit_transport::{Ahead, Watch, relay};
 
 use crate::connections::{Carried, Seen, Way};
 use crate::hand_over::{Departure, hand_over};
@@ -95,7 +95,8 @@ async fn carry<N: Network, S: Stream>(
             let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
             let request = connect_request(&own, peer, authority, host);
             report.opened();
-            let stream = open(proxy, &key, request).await?;
+            let mut client = Ahead::new(client);
+            let stream = open(proxy, &key, request, &mut client, report).await?;
             let _line = proxy.connections.list(pod, seen(ends, gateway, Carried::Tunnel));
             let ended = relay(client, stream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
             of_relay(ended)
@@ -138,16 +139,22 @@ async fn plainly<N: Network, S: Stream>(
     of_relay(ended)
 }
 
-async fn open<N: Network>(
+async fn open<N: Network, S: Stream>(
     proxy: &Proxy<N>,
     key: &Key,
     request: ConnectRequest,
+    client: &mut Ahead<&mut S>,
+    report: &ConnectionReport,
 ) -> Result<ambit_hbone::Stream, Failure> {
     proxy.rotation.follow(key.source(), &proxy.certificates, &proxy.tunnels);
     // Boxed: opening is large and short, the relay that follows is small and long.
-    let opening = Box::pin(tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open(key, request)));
+    let opening = Box::pin(tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open_for(key, request, client)));
     match opening.await {
-        Ok(Ok((stream, _head))) => Ok(stream),
+        Ok(Ok(opened)) => {
+            // What was refused with its bytes has carried none.
+            report.request_bytes(opened.early);
+            Ok(opened.stream)
+        }
         Ok(Err(error)) => Err(of_open(error)),
         Err(_) => {
             let gateway = key.destination();

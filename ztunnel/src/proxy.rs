@@ -76,18 +76,19 @@ impl<N: Network> Proxy<N> {
         certificates: Certificates,
         traffic: traffic::Worker,
     ) -> Self {
-        let engine = settings.tunnel_engine;
+        let (engine, early_bytes) = (settings.tunnel_engine, settings.early_bytes);
         let client = ClientSettings {
             engine,
             buffers: buffers.clone(),
             max_streams: settings.tunnel_streams as usize,
+            early_bytes,
             ..ClientSettings::default()
         };
         let pods = Pods::default();
         let dialer = PodDialer::new(network.clone(), settings.clone(), pods.clone(), certificates.clone());
         Self {
             tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
-            tunnel_server: ServerSettings { engine, buffers, ..ServerSettings::default() },
+            tunnel_server: ServerSettings { engine, buffers, early_bytes, ..ServerSettings::default() },
             handshakes: Handshakes::default(),
             network,
             connections: Connections::default(),

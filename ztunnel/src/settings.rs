@@ -83,6 +83,8 @@ pub struct Settings {
     pub response_baggage: bool,
     /// What speaks HTTP/2 in tunnels (`AMBIT_TUNNEL_ENGINE`).
     pub tunnel_engine: Engine,
+    /// Send and take first bytes with a CONNECT, before its answer (`AMBIT_EARLY_BYTES`).
+    pub early_bytes: bool,
     /// Let the kernel move the bytes of plain connections (`AMBIT_SPLICE`).
     pub splice: bool,
     /// The mesh's TLS (`AMBIT_TLS_RECORDS`, `AMBIT_TLS_RESUMPTION`).
@@ -167,6 +169,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
         tunnel_engine: env.choice("AMBIT_TUNNEL_ENGINE", Engine::default(), ENGINES),
+        early_bytes: env.choice("AMBIT_EARLY_BYTES", true, &[("on", true), ("off", false)]),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
         tls: tls_options(env),
         same_node: env.choice(

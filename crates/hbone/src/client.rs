@@ -6,7 +6,8 @@ mod request;
 
 use std::sync::Arc;
 
-use tokio::io::{AsyncRead, AsyncWrite};
+use ambit_transport::Ahead;
+use tokio::io::{AsyncRead, AsyncWrite, Empty};
 use tokio::time::timeout;
 
 use crate::activity::{Activity, Place};
@@ -16,6 +17,7 @@ use crate::stream::Stream;
 use crate::{engine, library};
 
 pub use driver::Driver;
+pub(crate) use error::Unopened;
 pub use error::{H2Error, OpenError};
 pub(crate) use request::details;
 pub use request::{ConnectRequest, ResponseHead};
@@ -114,11 +116,33 @@ impl Connection {
     /// # Errors
     /// See [`OpenError`]: among them the peer's refusal, and [`OpenError::Full`] when every stream is in use.
     pub async fn open(&self, request: ConnectRequest) -> Result<(Stream, ResponseHead), OpenError> {
+        let opened = self.open_from(request, None::<&mut Ahead<Empty>>).await?;
+        Ok((opened.stream, opened.head))
+    }
+
+    /// The same for the connection of `client`, whose first bytes and end go ahead of the answer where
+    /// [`ClientSettings::early_bytes`] and the peer allow it. They stay in `client` unless the answer is 200.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_for<S: AsyncRead + Unpin>(
+        &self,
+        request: ConnectRequest,
+        client: &mut Ahead<S>,
+    ) -> Result<Opened, OpenError> {
+        self.open_from(request, Some(client)).await
+    }
+
+    async fn open_from<S: AsyncRead + Unpin>(
+        &self,
+        request: ConnectRequest,
+        client: Option<&mut Ahead<S>>,
+    ) -> Result<Opened, OpenError> {
         if self.is_closed() {
             return Err(OpenError::Closed);
         }
         let place = self.reserve().ok_or(OpenError::Full)?;
-        self.start(place, request)?.answered().await
+        self.start(place, request)?.answered(client).await.map_err(|unopened| unopened.error)
     }
 
     pub(crate) fn reserve(&self) -> Option<Place> {
@@ -138,6 +162,17 @@ impl Connection {
     }
 }
 
+/// A stream whose CONNECT was answered 200.
+#[derive(Debug)]
+pub struct Opened {
+    /// The carried connection.
+    pub stream: Stream,
+    /// What came with the answer.
+    pub head: ResponseHead,
+    /// First bytes of the client that the stream has taken already.
+    pub early: u64,
+}
+
 /// A CONNECT that waits for its answer.
 #[derive(Debug)]
 pub(crate) enum Opening {
@@ -146,11 +181,18 @@ pub(crate) enum Opening {
 }
 
 impl Opening {
-    pub(crate) async fn answered(self) -> Result<(Stream, ResponseHead), OpenError> {
+    pub(crate) async fn answered<S: AsyncRead + Unpin>(
+        self,
+        client: Option<&mut Ahead<S>>,
+    ) -> Result<Opened, Unopened> {
         match self {
-            Self::Own(opening) => opening.answered().await.map(|(stream, head)| (Stream::own(stream), head)),
+            Self::Own(opening) => {
+                let (stream, head, early) = opening.answered(client).await?;
+                Ok(Opened { stream: Stream::own(stream), head, early })
+            }
             Self::Library(opening) => {
-                opening.answered().await.map(|(stream, head)| (Stream::library(stream), head))
+                let (stream, head) = opening.answered().await?;
+                Ok(Opened { stream: Stream::library(stream), head, early: 0 })
             }
         }
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod core;
+mod early;
 mod fields;
 mod frame;
 mod guards;

@@ -20,7 +20,7 @@ pub mod stream;
 
 pub use authority::{Authority, InvalidAuthority};
 pub use carrier::{Buffered, Carrier, Received};
-pub use client::{ConnectRequest, Connection, H2Error, OpenError, ResponseHead};
+pub use client::{ConnectRequest, Connection, H2Error, OpenError, Opened, ResponseHead};
 pub use headers::{Baggage, Forwarded, TraceParent};
 pub use headroom::Headroom;
 pub use pool::{ConnectError, Connector, Key, Pool, PoolSettings};

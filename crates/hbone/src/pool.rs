@@ -8,10 +8,12 @@ mod task;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_transport::Ahead;
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, Empty};
 use tokio::sync::oneshot;
 
-use crate::client::{ConnectRequest, OpenError, ResponseHead};
+use crate::client::{ConnectRequest, OpenError, Opened, ResponseHead, Unopened};
 use crate::settings::ClientSettings;
 use crate::stream::Stream;
 
@@ -87,19 +89,44 @@ impl<C: Connector> Pool<C> {
         key: &Key,
         request: ConnectRequest,
     ) -> Result<(Stream, ResponseHead), OpenError> {
+        let opened = self.open_from(key, request, None::<&mut Ahead<Empty>>).await?;
+        Ok((opened.stream, opened.head))
+    }
+
+    /// The same for the connection of `client`; see [`Connection::open_for`](crate::Connection::open_for). A tunnel that
+    /// turns out dead is not replaced when first bytes may have arrived.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open_for<S: AsyncRead + Unpin>(
+        &self,
+        key: &Key,
+        request: ConnectRequest,
+        client: &mut Ahead<S>,
+    ) -> Result<Opened, OpenError> {
+        self.open_from(key, request, Some(client)).await
+    }
+
+    async fn open_from<S: AsyncRead + Unpin>(
+        &self,
+        key: &Key,
+        request: ConnectRequest,
+        mut client: Option<&mut Ahead<S>>,
+    ) -> Result<Opened, OpenError> {
         let lease = self.lease(key, 0).await?;
         let reused = lease.reused;
-        let error = match attempt(lease, request.clone()).await {
+        let Unopened { error, exposed } = match attempt(lease, request.clone(), client.as_deref_mut()).await {
             Ok(opened) => return Ok(opened),
-            Err(error) => error,
+            Err(unopened) => unopened,
         };
-        let stale = reused && matches!(error, OpenError::Lost(_));
+        let stale = reused && !exposed && matches!(error, OpenError::Lost(_));
         if !stale && !error.not_processed() {
             return Err(error);
         }
         tracing::debug!(%error, destination = %key.destination(), "a tunnel was dead: trying once with a fresh one");
         let fresh = self.shared.slots.lock().next_connection();
-        attempt(self.lease(key, fresh).await?, request).await
+        let lease = self.lease(key, fresh).await?;
+        attempt(lease, request, client).await.map_err(|unopened| unopened.error)
     }
 
     /// A place in a tunnel whose number is at least `oldest`.
@@ -153,10 +180,14 @@ impl<C: Connector> Drop for Pool<C> {
     }
 }
 
-async fn attempt(lease: Lease, request: ConnectRequest) -> Result<(Stream, ResponseHead), OpenError> {
+async fn attempt<S: AsyncRead + Unpin>(
+    lease: Lease,
+    request: ConnectRequest,
+    client: Option<&mut Ahead<S>>,
+) -> Result<Opened, Unopened> {
     let Lease { connection, place, .. } = lease;
     let opening = connection.start(place, request)?;
     // The stream keeps its connection alive; the handle may go now, so that a drain can end it.
     drop(connection);
-    opening.answered().await
+    opening.answered(client).await
 }

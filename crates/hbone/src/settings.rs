@@ -118,6 +118,9 @@ pub struct ClientSettings {
     pub max_streams: usize,
     /// From the first byte to the peer's SETTINGS: 5 s.
     pub handshake_timeout: Duration,
+    /// Send first bytes before the answer to a CONNECT, to peers that say that they take them: no.
+    /// [`Engine::Library`] never does.
+    pub early_bytes: bool,
 }
 
 impl Default for ClientSettings {
@@ -128,6 +131,7 @@ impl Default for ClientSettings {
             liveness: Liveness::default(),
             max_streams: 100,
             handshake_timeout: HANDSHAKE_TIMEOUT,
+            early_bytes: false,
         }
     }
 }
@@ -148,6 +152,9 @@ pub struct ServerSettings {
     /// How long a connection without streams is kept: 10 minutes. `None` keeps it for ever. Clients of the mesh close
     /// theirs sooner (Istio's after 5 minutes, ours after 90 s).
     pub idle_timeout: Option<Duration>,
+    /// Say that first bytes may come before the answer to a CONNECT: no. Whether it is said or not, they go nowhere
+    /// before the 200. [`Engine::Library`] never says it.
+    pub early_bytes: bool,
 }
 
 impl Default for ServerSettings {
@@ -159,6 +166,7 @@ impl Default for ServerSettings {
             max_streams: 200,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             idle_timeout: Some(Duration::from_secs(600)),
+            early_bytes: false,
         }
     }
 }

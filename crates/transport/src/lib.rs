@@ -18,5 +18,5 @@ pub use dial::{DialError, DialOptions, Keepalive};
 pub use drain::{Drain, Mode, Watch};
 pub use listen::{ListenError, ListenOptions, tcp_listener};
 pub use peer::canonical;
-pub use relay::{Abort, ByteCounters, CloseReason, Counters, Limits, RelayError, Relayed, relay};
+pub use relay::{Abort, Ahead, ByteCounters, CloseReason, Counters, Limits, RelayError, Relayed, relay};
 pub use socket::{Socket, Tap};

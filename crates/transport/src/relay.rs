@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::socket::Tap;
 
 mod abort;
+mod ahead;
 mod buffers;
 mod counters;
 mod direction;
@@ -25,6 +26,7 @@ mod outlet;
 mod pipes;
 
 pub use abort::Abort;
+pub use ahead::Ahead;
 pub use counters::{ByteCounters, Counters};
 pub use error::{CloseReason, Direction, FailureKind, RelayError, Side};
 pub use outlet::{Outlet, SharedCounters};

@@ -118,6 +118,7 @@ const FAST_PATHS_OFF: &[(&str, &str)] = &[
     ("AMBIT_TLS_RECORDS", "library"),
     ("AMBIT_TLS_RESUMPTION", "off"),
     ("AMBIT_SPLICE", "off"),
+    ("AMBIT_EARLY_BYTES", "off"),
 ];
 
 fn environment(same_node: &str) -> Environment {

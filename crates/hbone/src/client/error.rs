@@ -54,7 +54,8 @@ fn is_alert(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData && error.to_string().contains("received fatal alert")
 }
 
-/// A stream that could not be opened. No byte of the carried connection has been sent in any of these cases.
+/// A stream that could not be opened. Nobody got a byte of the carried connection, except perhaps where the answer was
+/// lost ([`Self::Reset`], [`Self::Lost`]) to first bytes.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OpenError {
     /// The peer answered, and the answer is no. 401 is its policy's, 400 a target it does not serve, 503 a target it
@@ -87,6 +88,21 @@ pub enum OpenError {
     /// The target cannot be written as an `:authority`.
     #[error(transparent)]
     Authority(#[from] InvalidAuthority),
+}
+
+/// A stream that could not be opened, and what may have come of it.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    pub(crate) error: OpenError,
+    /// First bytes of the carried connection may have reached the peer.
+    pub(crate) exposed: bool,
+}
+
+/// Without first bytes.
+impl From<OpenError> for Unopened {
+    fn from(error: OpenError) -> Self {
+        Self { error, exposed: false }
+    }
 }
 
 impl OpenError {

@@ -4,15 +4,18 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ambit_transport::Ahead;
 use http::StatusCode;
+use tokio::io::AsyncRead;
 
 use super::core::{self, Shared, Unanswered};
+use super::early::Early;
 use super::frame::Code;
 use super::machine::{By, Role, Unsent};
 use super::stream::Stream;
 use crate::activity::{Activity, Place};
 use crate::carrier::Carrier;
-use crate::client::{ConnectRequest, H2Error, OpenError, ResponseHead, details};
+use crate::client::{ConnectRequest, H2Error, OpenError, ResponseHead, Unopened, details};
 use crate::headers::{BAGGAGE, PROXY_STATUS};
 use crate::settings::{Buffers, ClientSettings};
 
@@ -20,6 +23,7 @@ use crate::settings::{Buffers, ClientSettings};
 #[derive(Debug)]
 pub(crate) struct Handle {
     core: Shared,
+    early_bytes: bool,
 }
 
 /// What must be polled. Dropped, it cuts the connection.
@@ -35,14 +39,14 @@ pub(crate) async fn handshake<C: Carrier>(
     activity: &Arc<Activity>,
 ) -> Result<(Handle, Link), H2Error> {
     let most = u32::try_from(settings.max_streams).unwrap_or(u32::MAX);
-    let link = Link { core: core::new(carrier, Role::Client, buffers, most, Arc::clone(activity)) };
+    let link = Link { core: core::new(carrier, Role::Client, buffers, (most, false), Arc::clone(activity)) };
     poll_fn(|cx| match link.core.turn(cx) {
         Poll::Ready(over) => Poll::Ready(over.client().and(Err(H2Error::Closed))),
         Poll::Pending if link.core.settled() => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     })
     .await?;
-    Ok((Handle { core: Arc::clone(&link.core) }, link))
+    Ok((Handle { core: Arc::clone(&link.core), early_bytes: settings.early_bytes }, link))
 }
 
 impl Handle {
@@ -54,7 +58,10 @@ impl Handle {
     pub(crate) fn start(&self, place: Place, request: &ConnectRequest) -> Result<Opening, OpenError> {
         let authority = request.authority.to_string();
         match self.core.request(&authority, request.fields()) {
-            Ok(id) => Ok(Opening { stream: Stream::new(Arc::clone(&self.core), place, id) }),
+            Ok(id) => {
+                let early_bytes = self.early_bytes && self.core.takes_early_bytes();
+                Ok(Opening { stream: Stream::new(Arc::clone(&self.core), place, id), early_bytes })
+            }
             Err(unsent) => {
                 self.core.activity.retire();
                 let text = match unsent {
@@ -101,27 +108,42 @@ impl Drop for Link {
 #[derive(Debug)]
 pub(crate) struct Opening {
     stream: Stream,
+    early_bytes: bool,
 }
 
 impl Opening {
-    pub(crate) async fn answered(self) -> Result<(Stream, ResponseHead), OpenError> {
-        let Self { stream } = self;
-        let answer = poll_fn(|cx| stream.core().poll_answer(cx, stream.id())).await;
-        let message = match answer {
+    /// The stream, and how many first bytes of the client are in it. Moves them meanwhile, if the peer takes them.
+    pub(crate) async fn answered<S: AsyncRead + Unpin>(
+        self,
+        client: Option<&mut Ahead<S>>,
+    ) -> Result<(Stream, ResponseHead, u64), Unopened> {
+        let Self { mut stream, early_bytes } = self;
+        let mut early = Early::new(client.filter(|_| early_bytes));
+        let answer = poll_fn(|cx| {
+            let answer = stream.core().poll_answer(cx, stream.id());
+            if answer.is_ready() || early.poll(cx, &mut stream).is_pending() {
+                return answer;
+            }
+            stream.core().poll_answer(cx, stream.id())
+        });
+        let message = match answer.await {
             Ok(message) => message,
             Err(unanswered) => {
                 if matches!(unanswered, Unanswered::Lost(_) | Unanswered::Reset(_, By::GoAway)) {
                     stream.core().activity.retire();
                 }
-                return Err(open_error(&unanswered));
+                return Err(Unopened {
+                    error: open_error(&unanswered),
+                    exposed: stream.core().exposed(stream.id()),
+                });
             }
         };
         if message.status != StatusCode::OK.as_u16() {
             let details = message.headers.get(PROXY_STATUS).and_then(details);
-            return Err(OpenError::Refused { status: message.status, details });
+            return Err(OpenError::Refused { status: message.status, details }.into());
         }
         let baggage = message.headers.get_all(BAGGAGE).into_iter().cloned().collect();
-        Ok((stream, ResponseHead { baggage }))
+        Ok((stream, ResponseHead { baggage }, early.keep_nothing()))
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::fields::Message;
 use super::frame::Code;
@@ -70,6 +71,8 @@ struct Inner<C: ?Sized> {
     dismissed: Option<Code>,
     /// Client: somebody may still open streams.
     held: bool,
+    /// When the peer was last heard.
+    heard: Instant,
     carrier: C,
 }
 
@@ -83,7 +86,7 @@ pub(super) fn new<C: Carrier>(
     carrier: C,
     role: Role,
     buffers: &Buffers,
-    max_streams: u32,
+    (max_streams, early_bytes): (u32, bool),
     activity: Arc<Activity>,
 ) -> Shared {
     let limits = Limits {
@@ -92,6 +95,7 @@ pub(super) fn new<C: Carrier>(
         max_frame: buffers.max_frame,
         header_list: buffers.header_list,
         max_streams,
+        early_bytes,
     };
     Arc::new(Core {
         activity,
@@ -109,6 +113,7 @@ pub(super) fn new<C: Carrier>(
             failure: None,
             dismissed: None,
             held: true,
+            heard: Instant::now(),
             carrier: Held::new(carrier),
         }),
     })
@@ -247,12 +252,10 @@ impl<C: Line + ?Sized> Inner<C> {
 
     fn send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let sent = self.carrier.poll_send(cx);
-        if sent.is_ready() {
+        if matches!(sent, Poll::Ready(Ok(()))) {
             self.machine.sent();
-            self.output.queued(0);
-        } else {
-            self.output.queued(self.carrier.queued());
         }
+        self.output.queued(self.carrier.queued());
         sent
     }
 }

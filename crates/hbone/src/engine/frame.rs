@@ -44,6 +44,9 @@ pub(super) mod setting {
     pub(in crate::engine) const INITIAL_WINDOW_SIZE: u16 = 4;
     pub(in crate::engine) const MAX_FRAME_SIZE: u16 = 5;
     pub(in crate::engine) const MAX_HEADER_LIST_SIZE: u16 = 6;
+    /// Ours, from the range for experiments (RFC 9113 section 11.3 keeps that of RFC 7540): a server that says 1 takes
+    /// DATA before it has answered a CONNECT, as much as the windows allow.
+    pub(in crate::engine) const EARLY_BYTES: u16 = 0xf0b1;
 }
 
 /// An error code of RST_STREAM and GOAWAY (RFC 9113 section 7).

@@ -27,7 +27,9 @@ pub(super) struct Local {
     pub(super) ended: bool,
     /// It is in the list of those who wait for room in the connection.
     pub(super) queued: bool,
-    /// Where its last written byte is in the tunnel's plaintext.
+    /// Where its first written byte or its end is in the tunnel's plaintext.
+    pub(super) first: Option<u64>,
+    /// Where its last written byte is there.
     pub(super) last: u64,
 }
 

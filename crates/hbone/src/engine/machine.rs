@@ -35,6 +35,8 @@ pub(crate) struct Limits {
     pub(crate) header_list: u32,
     /// Streams at a time that the peer may open; a server's.
     pub(crate) max_streams: u32,
+    /// A server's: it says that first bytes may come before its answer.
+    pub(crate) early_bytes: bool,
 }
 
 /// What happened, in order.
@@ -121,6 +123,8 @@ struct Peer {
     max_frame: u32,
     window: u32,
     max_streams: u32,
+    /// It takes bytes before its answer.
+    early_bytes: bool,
     /// It has a smaller HPACK table than at the start, and the next block must say that we follow.
     shrink_table: bool,
 }
@@ -136,8 +140,9 @@ enum Closing {
     Final,
 }
 
-/// How many streams that we reset are remembered; what the peer had under way for them is ignored.
-const FORGOTTEN: usize = 64;
+/// How many streams that we reset are remembered; what the peer had under way for them is ignored. A server that refuses
+/// all of a client's streams may have early bytes under way for twice as many as may be open at a time.
+const FORGOTTEN: usize = 512;
 /// The PING behind the first GOAWAY of a drain.
 const DRAIN_PING: [u8; 8] = *b"draining";
 
@@ -184,6 +189,7 @@ impl Machine {
                 max_frame: FIRST_FRAME,
                 window: FIRST_WINDOW,
                 max_streams: u32::MAX,
+                early_bytes: false,
                 shrink_table: false,
             },
             acknowledged: false,
@@ -214,8 +220,9 @@ impl Machine {
             (setting::MAX_FRAME_SIZE, limits.max_frame),
             (setting::MAX_HEADER_LIST_SIZE, limits.header_list),
         ];
-        let mut payload = Vec::with_capacity(24);
-        for (id, value) in std::iter::once(first).chain(rest) {
+        let early = (self.role == Role::Server && limits.early_bytes).then_some((setting::EARLY_BYTES, 1));
+        let mut payload = Vec::with_capacity(30);
+        for (id, value) in std::iter::once(first).chain(rest).chain(early) {
             payload.extend_from_slice(&id.to_be_bytes());
             payload.extend_from_slice(&value.to_be_bytes());
         }
@@ -256,6 +263,11 @@ impl Machine {
     /// Streams at a time that the peer allows.
     pub(crate) fn peers_limit(&self) -> u32 {
         self.peer.max_streams
+    }
+
+    /// Whether the peer takes bytes before it has answered a request.
+    pub(crate) fn peer_takes_early_bytes(&self) -> bool {
+        self.peer.early_bytes
     }
 
     /// Whether every stream is closed.

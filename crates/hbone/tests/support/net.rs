@@ -1,5 +1,7 @@
 //! The other side of a pool: a connector whose every dial finds an echo server, unless something else is planned for it.
 
+#![allow(dead_code)] // Each test file uses its part.
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex};

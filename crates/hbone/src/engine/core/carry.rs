@@ -78,6 +78,7 @@ impl<C: Line + ?Sized> Core<C> {
             inner.wait_for_room(cx, stream, full || room.stream);
             return Poll::Pending;
         }
+        inner.note_first(stream);
         let written = if count >= LARGE {
             inner.write_through(stream, &bytes[..count], room)
         } else {
@@ -103,6 +104,7 @@ impl<C: Line + ?Sized> Core<C> {
             Some(error) => return Err(error),
             None => {}
         }
+        inner.note_first(stream);
         inner.machine.end(stream);
         let last = inner.position();
         if let Some(local) = inner.locals.get_mut(&stream) {
@@ -158,6 +160,13 @@ impl<C: Line + ?Sized> Inner<C> {
         }
         local.wait_to_read(cx);
         Poll::Pending
+    }
+
+    fn note_first(&mut self, stream: u32) {
+        let next = self.position();
+        if let Some(local) = self.locals.get_mut(&stream) {
+            local.first.get_or_insert(next);
+        }
     }
 
     fn consumed(&mut self, stream: u32, bytes: usize) {

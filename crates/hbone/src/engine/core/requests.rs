@@ -1,6 +1,7 @@
 //! Requests: sent and answered on the client's side, taken and answered on the server's.
 
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
@@ -9,6 +10,9 @@ use super::super::frame::Code;
 use super::super::local::Local;
 use super::super::machine::{By, Unsent};
 use super::{Core, Failure, Line, Phase};
+
+/// A peer that was heard within this long takes early bytes. A tunnel with streams in it is asked (PING) as often.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Why there will be no answer.
 #[derive(Debug, Clone)]
@@ -36,6 +40,20 @@ impl<C: Line + ?Sized> Core<C> {
         inner.locals.insert(stream, Local::default());
         inner.wake();
         Ok(stream)
+    }
+
+    /// Whether first bytes may go before the answer: the peer takes them, and lives. A tunnel that has long been silent
+    /// may be dead, and a request that was lost in it can be sent anew only without any.
+    pub(in crate::engine) fn takes_early_bytes(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.machine.peer_takes_early_bytes() && inner.heard.elapsed() < SILENCE
+    }
+
+    /// Whether the peer may have been reached by bytes or the end of this stream.
+    pub(in crate::engine) fn exposed(&self, stream: u32) -> bool {
+        let inner = self.inner.lock();
+        let first = inner.locals.get(&stream).and_then(|local| local.first);
+        first.is_some_and(|first| inner.output.touched(first))
     }
 
     /// The final answer, once there is one.

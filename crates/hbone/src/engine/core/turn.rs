@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use tokio::time::Instant;
+
 use super::super::fields::Message;
 use super::super::frame::Code;
 use super::super::local::Local;
@@ -103,7 +105,8 @@ impl<C: Line + ?Sized> Inner<C> {
         activity: &Arc<Activity>,
         wakers: &mut Vec<Waker>,
     ) -> Result<(), Failure> {
-        self.machine.at(tokio::time::Instant::now().into_std());
+        let now = Instant::now();
+        self.machine.at(now.into_std());
         let mut read = 0;
         while !self.machine.overdue() {
             if read >= TURN {
@@ -112,8 +115,12 @@ impl<C: Line + ?Sized> Inner<C> {
                 break;
             }
             match self.receive(cx, activity, wakers)? {
-                Poll::Ready(Received::Bytes(bytes)) => read += bytes,
+                Poll::Ready(Received::Bytes(bytes)) => {
+                    read += bytes;
+                    self.heard = now;
+                }
                 Poll::Ready(Received::End) => {
+                    self.output.unheard();
                     // What is still to be said goes as far as it goes at once: nobody waits for it.
                     if self.flush(cx).is_ready() {
                         let _ = self.carrier.poll_close(cx);

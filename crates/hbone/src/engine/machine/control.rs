@@ -109,6 +109,7 @@ impl Machine {
                 }
                 self.peer.max_frame = value;
             }
+            setting::EARLY_BYTES if self.role == Role::Client => self.peer.early_bytes = value == 1,
             // MAX_HEADER_LIST_SIZE is advice, and the rest is unknown to us.
             _ => {}
         }

@@ -113,7 +113,8 @@ impl Machine {
         sink: &mut dyn FnMut(Event<'a>),
     ) -> Result<(), Fault> {
         if self.closing == Closing::Final {
-            // Above the last stream of our GOAWAY: the peer knows that it is not looked at.
+            // Above the last stream of our GOAWAY: the peer knows that it is not looked at, nor its first bytes.
+            self.forget(stream);
             return Ok(());
         }
         self.newest = stream;

@@ -229,7 +229,7 @@ impl Machine {
         if stream == 0 {
             return Err(protocol("DATA without a stream"));
         }
-        if self.idle(stream) {
+        if self.idle(stream) && !self.forgotten.contains(&stream) {
             return Err(protocol("DATA for a stream that is not open yet"));
         }
         let text = "more DATA than the connection's window";

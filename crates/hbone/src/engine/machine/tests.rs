@@ -14,6 +14,7 @@ const LIMITS: Limits = Limits {
     max_frame: 32_768,
     header_list: 16_384,
     max_streams: 5,
+    early_bytes: false,
 };
 
 /// What a machine said of what it received; DATA is put together.
