@@ -153,7 +153,8 @@ impl Machine {
         self.gone = Some(last);
         sink(Event::GoAway { code: Code(code) });
         if self.role == Role::Client {
-            let above: Vec<u32> = self.streams.keys().copied().filter(|stream| *stream > last).collect();
+            let mut above: Vec<u32> = self.streams.keys().copied().filter(|stream| *stream > last).collect();
+            above.sort_unstable();
             for stream in above {
                 self.remove(stream);
                 self.forget(stream);
