@@ -44,7 +44,8 @@ pub(crate) async fn handshake<C: Carrier>(
     activity: Arc<Activity>,
 ) -> Result<Session, ServeError> {
     let buffers = settings.buffers.clamped();
-    let core = core::new(carrier, Role::Server, &buffers, (settings.max_streams, settings.early_bytes), activity);
+    let core =
+        core::new(carrier, Role::Server, &buffers, (settings.max_streams, settings.early_bytes), activity);
     let session = Session { core, leaving: Leaving::No };
     poll_fn(|cx| match session.core.turn(cx) {
         _ if session.core.settled() => Poll::Ready(Ok(())),
