@@ -224,6 +224,23 @@ async fn a_tunnel_that_was_long_silent_gets_none() {
     assert_eq!(raw.next_of(DATA).await.payload, b"ping", "its answer was a sign of life");
 }
 
+/// After a moment without any answer, no more of them are risked.
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_in_doubt_gets_none() {
+    let (connection, mut raw) = dial(settings(), &[EARLY]).await;
+    let (_opening, _application) = open(&connection, b"first", false).await;
+    raw.next_of(DATA).await;
+    let (_opening, _application) = open(&connection, b"at once", false).await;
+    assert_eq!(raw.next_of(DATA).await.payload, b"at once");
+    tokio::time::advance(Duration::from_millis(50)).await;
+    let (opening, _application) = open(&connection, b"later", false).await;
+    raw.next_of(HEADERS).await;
+    assert_eq!(data(&until_pong(&mut raw).await, 5), b"");
+    assert_eq!(answer(&mut raw, opening, 5).await.0.early, 0);
+    let (_opening, _application) = open(&connection, b"again", false).await;
+    assert_eq!(raw.next_of(DATA).await.payload, b"again", "any word takes the doubt away");
+}
+
 /// A pool whose tunnels are servers by hand, and one of them in use.
 async fn pool_with(net: &Net) -> (Arc<Pool<Net>>, Raw) {
     let pool =

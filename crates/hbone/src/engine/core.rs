@@ -73,6 +73,8 @@ struct Inner<C: ?Sized> {
     held: bool,
     /// When the peer was last heard.
     heard: Instant,
+    /// Client: when something was first asked of it since.
+    asked: Option<Instant>,
     carrier: C,
 }
 
@@ -114,6 +116,7 @@ pub(super) fn new<C: Carrier>(
             dismissed: None,
             held: true,
             heard: Instant::now(),
+            asked: None,
             carrier: Held::new(carrier),
         }),
     })
@@ -179,6 +182,7 @@ impl<C: Line + ?Sized> Core<C> {
         let wakers = {
             let mut inner = self.inner.lock();
             if inner.phase == Phase::Open {
+                inner.machine.refuse_unanswered();
                 inner.machine.farewell(code);
                 inner.phase = Phase::Closing;
             }

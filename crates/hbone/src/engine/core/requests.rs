@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use tokio::time::Instant;
 
 use super::super::fields::Message;
 use super::super::frame::Code;
@@ -13,6 +14,8 @@ use super::{Core, Failure, Line, Phase};
 
 /// A peer that was heard within this long takes early bytes. A tunnel with streams in it is asked (PING) as often.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A peer that has been asked and has said nothing for this long takes none: it may have vanished.
+const DOUBT: Duration = Duration::from_millis(50);
 
 /// Why there will be no answer.
 #[derive(Debug, Clone)]
@@ -38,15 +41,18 @@ impl<C: Line + ?Sized> Core<C> {
             fields.for_each(|(name, value)| field(name.as_str().as_bytes(), value.as_bytes()));
         })?;
         inner.locals.insert(stream, Local::default());
+        inner.asked.get_or_insert_with(Instant::now);
         inner.wake();
         Ok(stream)
     }
 
-    /// Whether first bytes may go before the answer: the peer takes them, and lives. A tunnel that has long been silent
-    /// may be dead, and a request that was lost in it can be sent anew only without any.
+    /// Whether first bytes may go before the answer: the peer takes them, and lives as far as we know. A request that is
+    /// lost in a dead tunnel can be sent anew only without any.
     pub(in crate::engine) fn takes_early_bytes(&self) -> bool {
         let inner = self.inner.lock();
-        inner.machine.peer_takes_early_bytes() && inner.heard.elapsed() < SILENCE
+        inner.machine.peer_takes_early_bytes()
+            && inner.heard.elapsed() < SILENCE
+            && inner.asked.is_none_or(|asked| asked.elapsed() < DOUBT)
     }
 
     /// Whether the peer may have been reached by bytes or the end of this stream.

@@ -117,7 +117,7 @@ impl<C: Line + ?Sized> Inner<C> {
             match self.receive(cx, activity, wakers)? {
                 Poll::Ready(Received::Bytes(bytes)) => {
                     read += bytes;
-                    self.heard = now;
+                    (self.heard, self.asked) = (now, None);
                 }
                 Poll::Ready(Received::End) => {
                     self.output.unheard();

@@ -177,6 +177,19 @@ impl Machine {
         concluded
     }
 
+    /// A server that ends now has done nothing with what it has not answered, whatever came with it: the client may ask
+    /// another.
+    pub(crate) fn refuse_unanswered(&mut self) {
+        if self.role == Role::Server {
+            let unanswered = self.streams.iter().filter(|(_, entry)| !entry.answered);
+            let mut unanswered: Vec<u32> = unanswered.map(|(stream, _)| *stream).collect();
+            unanswered.sort_unstable();
+            for stream in unanswered {
+                self.reset(stream, Code::REFUSED_STREAM);
+            }
+        }
+    }
+
     /// The last word: no stream of the peer's beyond the newest is looked at.
     pub(crate) fn farewell(&mut self, code: Code) {
         self.closing = Closing::Final;
