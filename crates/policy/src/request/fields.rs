@@ -1,0 +1,61 @@
+//! How are headers and query parameters read? Several values of one header are one, of one parameter the first counts.
+
+use std::borrow::Cow;
+
+use http::header::{COOKIE, HeaderName};
+
+use super::canonical::Request;
+
+impl Request {
+    /// The value of a header: several are joined by `,` (RFC 9110 section 5.3), so that no rule sees only one of them.
+    /// `None` where there is none.
+    pub fn header(&self, name: &HeaderName) -> Option<Cow<'_, [u8]>> {
+        let mut values = self.headers.get_all(name).iter();
+        let first = values.next()?.as_bytes();
+        let separator: &[u8] = if name == COOKIE { b"; " } else { b"," };
+        let mut joined = Cow::Borrowed(first);
+        for value in values {
+            let joined = joined.to_mut();
+            joined.extend_from_slice(separator);
+            joined.extend_from_slice(value.as_bytes());
+        }
+        Some(joined)
+    }
+
+    /// The first value of a query parameter, decoded; empty for one without `=`.
+    pub fn query_parameter(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        query_pairs(self.query()?).find(|(each, _)| **each == *name.as_bytes()).map(|(_, value)| value)
+    }
+
+    /// The first cookie of a name (RFC 6265 section 5.4), without quotes around it.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let lines = self.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let (_, value) = pairs.find(|(each, _)| *each == name)?;
+        Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+    }
+}
+
+/// Names and values of a query, decoded, in order.
+pub fn query_pairs(query: &str) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decoded(name), decoded(value))
+    })
+}
+
+/// A name or value of a query without its escapes; `+` is a space. An incomplete escape stays as it is.
+pub fn decoded(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Cow::Borrowed(bytes);
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = super::path::octet(rest);
+        out.push(escaped.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if escaped.is_some() { &rest[3..] } else { after };
+    }
+    Cow::Owned(out)
+}

@@ -1,0 +1,211 @@
+//! Do the conditions of a match hold, besides its path?
+
+use ambit_model::Text;
+use ambit_model::l7::matching::{FieldMatch, ValueMatch};
+use ambit_model::l7::route::Match;
+use ambit_model::policy::block_contains;
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::request::canonical::Request;
+use crate::request::expression::{Expression, InvalidExpression, Patterns};
+
+/// What separates the names of a nested claim ([`FieldMatch::name`]).
+const CLAIM_SEPARATOR: char = '\u{1f}';
+
+/// A comparison, ready for use.
+#[derive(Debug)]
+pub(super) enum Value {
+    Exact(Text),
+    Prefix(Text),
+    Suffix(Text),
+    Expression(Expression),
+    Present,
+}
+
+impl Value {
+    pub(super) fn compile(value: &ValueMatch, patterns: &mut Patterns) -> Result<Self, InvalidExpression> {
+        Ok(match value {
+            ValueMatch::Exact(text) => Self::Exact(text.clone()),
+            ValueMatch::Prefix(text) => Self::Prefix(text.clone()),
+            ValueMatch::Suffix(text) => Self::Suffix(text.clone()),
+            ValueMatch::Regex(pattern) => Self::Expression(patterns.whole(pattern)?),
+            ValueMatch::Present => Self::Present,
+        })
+    }
+
+    /// The same for texts that are in lower case.
+    fn lower(self) -> Self {
+        match self {
+            Self::Exact(text) => Self::Exact(text.to_ascii_lowercase().into()),
+            Self::Prefix(text) => Self::Prefix(text.to_ascii_lowercase().into()),
+            Self::Suffix(text) => Self::Suffix(text.to_ascii_lowercase().into()),
+            other => other,
+        }
+    }
+
+    pub(super) fn holds(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Exact(exact) => exact.as_bytes() == text,
+            Self::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
+            Self::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
+            Self::Expression(expression) => expression.matches(text),
+            Self::Present => true,
+        }
+    }
+}
+
+/// A header, or a part of the request that goes by a header's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Field {
+    Header(HeaderName),
+    Authority,
+    Method,
+    Path,
+    Scheme,
+}
+
+impl Field {
+    fn compile(name: &str) -> Result<Self, Text> {
+        Ok(match name {
+            ":authority" | "host" | "Host" => Self::Authority,
+            ":method" => Self::Method,
+            ":path" => Self::Path,
+            ":scheme" => Self::Scheme,
+            _ => Self::Header(
+                HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of a header"))?,
+            ),
+        })
+    }
+
+    fn holds(&self, value: &Value, request: &Request) -> bool {
+        match self {
+            Self::Header(name) => request.header(name).is_some_and(|text| value.holds(&text)),
+            Self::Authority => value.holds(request.authority().as_str().as_bytes()),
+            Self::Method => value.holds(request.method.as_str().as_bytes()),
+            Self::Scheme => value.holds(request.scheme.as_str().as_bytes()),
+            Self::Path => match request.query() {
+                Some(query) => value.holds(format!("{}?{query}", request.path()).as_bytes()),
+                None => value.holds(request.path().as_bytes()),
+            },
+        }
+    }
+}
+
+/// One condition.
+#[derive(Debug)]
+pub(super) enum Condition {
+    Method(Value),
+    Scheme(Value),
+    Authority(Value),
+    Field(Field, Value),
+    /// Absent, or otherwise.
+    NotField(Field, Value),
+    Query(Text, Value),
+    Claim(Vec<Text>, Value),
+    Port(u16),
+    SourceNamespace(Text),
+    SourceLabels(Vec<(Text, Text)>),
+    Gateways(Vec<Text>),
+    ServerNames(Vec<Text>),
+    DestinationBlocks(Vec<IpNet>),
+}
+
+impl Condition {
+    /// The conditions of a match besides its path, the cheap ones first. What cannot be read is left out, and `unreadable`
+    /// told why.
+    pub(super) fn compile(
+        each: &Match,
+        patterns: &mut Patterns,
+        unreadable: &mut impl FnMut(Text),
+    ) -> Box<[Self]> {
+        let mut conditions = Vec::new();
+        conditions.extend(each.port.map(Self::Port));
+        conditions.extend(each.source_namespace.clone().map(Self::SourceNamespace));
+        let lists = [
+            (!each.source_labels.is_empty()).then(|| Self::SourceLabels(each.source_labels.clone())),
+            (!each.gateways.is_empty()).then(|| Self::Gateways(each.gateways.clone())),
+            (!each.server_names.is_empty()).then(|| Self::ServerNames(each.server_names.clone())),
+            (!each.destination_blocks.is_empty())
+                .then(|| Self::DestinationBlocks(each.destination_blocks.clone())),
+        ];
+        conditions.extend(lists.into_iter().flatten());
+        let mut value = |value: &ValueMatch, build: &dyn Fn(Value) -> Result<Self, Text>| {
+            let compiled = Value::compile(value, patterns).map_err(|invalid| Text::from(invalid.to_string()));
+            match compiled.and_then(build) {
+                Ok(condition) => conditions.push(condition),
+                Err(reason) => unreadable(reason),
+            }
+        };
+        for (match_, build) in [
+            (&each.method, (|v| Ok(Self::Method(v))) as fn(Value) -> Result<Self, Text>),
+            (&each.scheme, |v| Ok(Self::Scheme(v))),
+            (&each.authority, |v| Ok(Self::Authority(v.lower()))),
+        ] {
+            if let Some(match_) = match_ {
+                value(match_, &build);
+            }
+        }
+        for FieldMatch { name, value: match_ } in first_of_each(&each.headers, true) {
+            value(match_, &|v| Ok(Self::Field(Field::compile(name)?, v)));
+        }
+        for FieldMatch { name, value: match_ } in &each.without_headers {
+            value(match_, &|v| Ok(Self::NotField(Field::compile(name)?, v)));
+        }
+        for FieldMatch { name, value: match_ } in first_of_each(&each.query, false) {
+            value(match_, &|v| Ok(Self::Query(name.clone(), v)));
+        }
+        for FieldMatch { name, value: match_ } in &each.claims {
+            value(match_, &|v| Ok(Self::Claim(name.split(CLAIM_SEPARATOR).map(Text::from).collect(), v)));
+        }
+        conditions.into()
+    }
+
+    pub(super) fn holds(&self, request: &Request) -> bool {
+        let destination = &request.destination;
+        match self {
+            Self::Method(value) => value.holds(request.method.as_str().as_bytes()),
+            Self::Scheme(value) => value.holds(request.scheme.as_str().as_bytes()),
+            Self::Authority(value) => value.holds(request.authority().as_str().as_bytes()),
+            Self::Field(field, value) => field.holds(value, request),
+            Self::NotField(field, value) => !field.holds(value, request),
+            Self::Query(name, value) => request.query_parameter(name).is_some_and(|text| value.holds(&text)),
+            Self::Claim(path, value) => {
+                let texts = request.token.as_ref().map(|token| token.claim(path)).unwrap_or_default();
+                texts.iter().any(|text| value.holds(text.as_bytes()))
+            }
+            Self::Port(port) => destination.port == *port,
+            Self::SourceNamespace(namespace) => request.client.namespace() == Some(namespace),
+            Self::SourceLabels(labels) => labels.iter().all(|label| request.client.labels.contains(label)),
+            Self::Gateways(gateways) => {
+                let own = destination.gateway.as_deref().unwrap_or("mesh");
+                gateways.iter().any(|each| **each == *own)
+            }
+            Self::ServerNames(names) => destination
+                .server_name
+                .as_deref()
+                .is_some_and(|own| names.iter().any(|name| covers(name, own))),
+            Self::DestinationBlocks(blocks) => {
+                destination.ip.is_some_and(|ip| blocks.iter().any(|block| block_contains(block, ip)))
+            }
+        }
+    }
+}
+
+/// Whether a name (`*.` allowed in front, `*` alone is any) covers a host name; both in lower case.
+pub(super) fn covers(name: &str, host: &str) -> bool {
+    match name.strip_prefix('*') {
+        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+        None => name == host,
+    }
+}
+
+/// Of several conditions on one field only the first counts (Gateway API HTTPHeaderMatch, HTTPQueryParamMatch).
+pub(super) fn first_of_each(fields: &[FieldMatch], any_case: bool) -> impl Iterator<Item = &FieldMatch> {
+    let same =
+        move |one: &str, other: &str| if any_case { one.eq_ignore_ascii_case(other) } else { one == other };
+    fields.iter().enumerate().filter_map(move |(at, field)| {
+        let repeated = fields[..at].iter().any(|before| same(&before.name, &field.name));
+        (!repeated).then_some(field)
+    })
+}
