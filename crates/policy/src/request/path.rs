@@ -68,7 +68,12 @@ fn check_escapes(path: &[u8]) -> Result<(), InvalidPath> {
 
 /// Whether what follows a `%` that is no escape could be decoded into the digits of one.
 fn begins_escape(rest: &[u8]) -> bool {
-    matches!(rest, [b'%', ..]) || matches!(rest, [digit, b'%', ..] if digit.is_ascii_hexdigit())
+    let escape = |byte: &u8| *byte == b'%' || must_be_escaped(*byte);
+    match rest {
+        [first, second, ..] if first.is_ascii_hexdigit() => escape(second),
+        [first, ..] => escape(first),
+        [] => false,
+    }
 }
 
 /// The octet that an escape at the beginning of `text` stands for.
