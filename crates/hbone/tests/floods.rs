@@ -24,8 +24,8 @@ use raw::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, Raw, WINDOW_UPDATE, connect, frame, headers,
     reset, settings,
 };
-use side::{Side, client_up_to, server_up_to};
-use tunnel::{PIPE, server};
+use side::{DIALLED, SERVED, Side, client_up_to, server_up_to};
+use tunnel::{PIPE, Server, server};
 
 const PRIORITY: u8 = 2;
 const PADDED: u8 = 8;
@@ -36,35 +36,24 @@ const TAKEN: usize = 1 << 20;
 
 /// A server in which stream 1 is open and read by nobody, and a client alike.
 async fn serving(engine: Engine) -> (Raw, Side) {
-    let text = "
-        > PREFACE
-        > SETTINGS
-        < SETTINGS
-        < SETTINGS ACK
-        > SETTINGS ACK
-        > HEADERS 1 END_HEADERS 020743 4f4e 4e45 4354 010b 3130 2e30 2e30 2e32 3a38 30
-        * asked 1 10.0.0.2:80
-        * accept 1
-        < HEADERS 1 END_HEADERS 88
-    ";
-    server_up_to(engine, text).await
+    server_up_to(engine, SERVED).await
 }
 
 async fn dialling(engine: Engine) -> (Raw, Side) {
-    let text = "
-        > SETTINGS
-        > SETTINGS ACK
-        < SETTINGS
-        < SETTINGS ACK
-* up
-        * open 1 10.0.0.2:80
-        < HEADERS 1 END_HEADERS
-        > HEADERS 1 END_HEADERS 88
-        * opened 1
-        * open 3 10.0.0.2:80
-        < HEADERS 3 END_HEADERS
-    ";
-    client_up_to(engine, text).await
+    client_up_to(engine, DIALLED).await
+}
+
+/// A server whose flow echoes, and counts what it is asked.
+async fn counting(engine: Engine) -> (Raw, Server, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (io, server) = server(server_settings(engine), move |incoming| {
+        count.fetch_add(1, Ordering::Relaxed);
+        tunnel::echo(incoming)
+    });
+    let mut raw = Raw { io };
+    raw.open_as_client().await;
+    (raw, server, asked)
 }
 
 fn odd(turn: usize) -> u32 {
@@ -81,14 +70,7 @@ fn assert_cut(engine: Engine, name: &str, flooded: &Flooded) {
 #[tokio::test(start_paused = true)]
 async fn r1_rapid_reset_reaches_the_flow_a_thousand_times_at_most() {
     for engine in ENGINES {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let (io, _server) = server(server_settings(engine), move |incoming| {
-            count.fetch_add(1, Ordering::Relaxed);
-            tunnel::echo(incoming)
-        });
-        let mut raw = Raw { io };
-        raw.open_as_client().await;
+        let (raw, _server, asked) = counting(engine).await;
         let flooded = flood(raw, 50_000, true, |turn| {
             [connect(odd(turn), "10.0.0.2:80"), reset(odd(turn), 8)].concat()
         })
@@ -165,14 +147,7 @@ fn bomb() -> Vec<u8> {
 #[tokio::test(start_paused = true)]
 async fn r4_a_header_bomb_is_refused_and_costs_no_more_than_its_bytes() {
     for engine in ENGINES {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
-        let (io, _server) = server(server_settings(engine), move |incoming| {
-            count.fetch_add(1, Ordering::Relaxed);
-            tunnel::echo(incoming)
-        });
-        let mut raw = Raw { io };
-        raw.open_as_client().await;
+        let (raw, _server, asked) = counting(engine).await;
         let flooded =
             flood(raw, 100, true, |turn| frame(HEADERS, END_HEADERS | END_STREAM, odd(turn), &bomb())).await;
         assert_eq!(asked.load(Ordering::Relaxed), 0, "{engine:?}: {flooded:?}");

@@ -22,6 +22,34 @@ use crate::tunnel::{self, PIPE};
 /// Less than any timer of a tunnel. In paused time it passes at once when nothing else can happen.
 const STUCK: Duration = Duration::from_secs(4);
 
+/// A client opens stream 1, and we serve it.
+pub(crate) const SERVED: &str = "
+    > PREFACE
+    > SETTINGS
+    < SETTINGS
+    < SETTINGS ACK
+    > SETTINGS ACK
+    > HEADERS 1 END_HEADERS 020743 4f4e 4e45 4354 010b 3130 2e30 2e30 2e32 3a38 30
+    * asked 1 10.0.0.2:80
+    * accept 1
+    < HEADERS 1 END_HEADERS 88
+";
+
+/// We open streams 1 and 3; 3 is not yet answered.
+pub(crate) const DIALLED: &str = "
+    > SETTINGS
+    > SETTINGS ACK
+    < SETTINGS
+    < SETTINGS ACK
+* up
+    * open 1 10.0.0.2:80
+    < HEADERS 1 END_HEADERS
+    > HEADERS 1 END_HEADERS 88
+    * opened 1
+    * open 3 10.0.0.2:80
+    < HEADERS 3 END_HEADERS
+";
+
 type Opened = Result<(Stream, ResponseHead), OpenError>;
 
 /// Streams by number, in whatever state they are, and the connection they are in.
