@@ -11,6 +11,8 @@ mod fields;
 mod framing;
 mod path;
 pub mod routes;
+#[cfg(test)]
+mod sample;
 
 pub use authority::Authority;
 pub use canonical::{Raw, Refusal, Request, Scheme};

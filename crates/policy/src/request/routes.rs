@@ -173,3 +173,6 @@ impl RouteTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
