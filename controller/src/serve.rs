@@ -4,7 +4,7 @@ mod captured;
 mod dispatch;
 mod sources;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 
 use ambit_identity::serving::accept_control;
@@ -62,7 +62,11 @@ impl Server {
         .await;
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, place: Place, drain: Watch) {
+    async fn connection(&self, stream: StdStream, peer: SocketAddr, place: Place, drain: Watch) {
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => return self.refused(peer, "exhausted", &error.to_string()),
+        };
         // Bounded in time by the handshake itself.
         let stream = match accept_control(stream, &self.serving.current()).await {
             Ok(stream) => stream,

@@ -12,7 +12,6 @@ use ambit_app::Workers;
 use ambit_model::traffic::ports;
 use ambit_transport::peer::canonical;
 use ambit_transport::{Accepted, Listeners, Socket, Watch, accept_loop, original_destination};
-use futures_util::FutureExt;
 use tokio::net::TcpStream;
 
 use crate::inbound::tunnel;
@@ -92,27 +91,24 @@ impl Capture {
         target: fn(&TcpStream, SocketAddr) -> io::Result<SocketAddr>,
         flow: F,
     ) where
-        F: FnOnce(Arc<Proxy>, Arc<Pod>, Socket, Ends, Watch) -> Fut,
+        F: FnOnce(Arc<Proxy>, Arc<Pod>, Socket, Ends, Watch) -> Fut + Send + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
         let seat = self.load.take(home);
         let proxy = self.proxies.get(seat.worker()).cloned();
         let (Some(proxy), Some(worker)) = (proxy, self.workers.handle(seat.worker())) else { return };
-        let peer = accepted.peer;
-        let here = if seat.worker() == home {
-            Ok(accepted)
-        } else {
-            // It must be watched by the runtime that carries it.
-            let _on_worker = worker.enter();
-            accepted.moved()
-        };
-        match here.and_then(|Accepted { stream, .. }| Ok((target(&stream, peer)?, stream))) {
-            Ok((destination, stream)) => {
-                let ends = Ends { peer, destination };
-                let flow = flow(proxy, pod.clone(), stream.into(), ends, drain.clone());
-                worker.spawn(flow.map(move |()| drop(seat)));
+        let (pod, drain) = (pod.clone(), drain.clone());
+        worker.spawn(async move {
+            let Accepted { stream, peer, .. } = accepted;
+            // Here, so that only the runtime that carries it ever watches it.
+            let watched = TcpStream::from_std(stream);
+            match watched.and_then(|stream| Ok((target(&stream, peer)?, stream))) {
+                Ok((destination, stream)) => {
+                    flow(proxy, pod, stream.into(), Ends { peer, destination }, drain).await;
+                }
+                Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
             }
-            Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
-        }
+            drop(seat);
+        });
     }
 }

@@ -20,7 +20,7 @@ pub struct Connections {
 #[derive(Debug, Default)]
 struct Listed {
     next: u64,
-    open: HashMap<u64, (Text, Seen)>,
+    open: HashMap<u64, (Text, Seen), foldhash::fast::RandomState>,
 }
 
 /// A connection.

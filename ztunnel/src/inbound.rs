@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_hbone::{Baggage, Incoming};
+use ambit_hbone::Incoming;
 use ambit_identity::tls::{self, TlsStream};
 use ambit_model::{Identity, Workload};
 use ambit_telemetry::flags::ResponseFlag;
@@ -132,7 +132,7 @@ async fn carry<N: Network>(
         Err(Turned::GaveUp) => return Err(Turned::gave_up()),
     };
     let Admitted { application, mut place, own, line: _line } = admitted;
-    let baggage = proxy.settings.response_baggage.then(|| Baggage::from(&*own).encode()).flatten();
+    let baggage = proxy.settings.response_baggage.then(|| pod.baggage(&own)).flatten();
     let stream = incoming
         .accept(baggage)
         .map_err(|gone| Failure::new(ResponseFlag::None, gone).with_severity(Severity::Information))?;

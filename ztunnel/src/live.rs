@@ -28,7 +28,7 @@ pub struct Live {
 #[derive(Debug, Default)]
 struct Entries {
     next: u64,
-    open: HashMap<u64, Entry>,
+    open: HashMap<u64, Entry, foldhash::fast::RandomState>,
 }
 
 #[derive(Debug)]

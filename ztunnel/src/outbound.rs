@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, Key, TraceParent};
+use ambit_hbone::{Authority, ConnectRequest, Forwarded, Key, TraceParent};
 use ambit_model::{Text, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
@@ -93,7 +93,7 @@ async fn carry<N: Network, S: Stream>(
                 return Box::pin(hand_over(departure, client, neighbour, report)).await;
             }
             let key = Key::new(own.identity.clone(), pod.instance.clone(), gateway, expected);
-            let request = connect_request(&own, peer, authority, host);
+            let request = connect_request(pod, &own, peer, authority, host);
             report.opened();
             let mut client = Ahead::new(client);
             let stream = open(proxy, &key, request, &mut client, report).await?;
@@ -166,13 +166,14 @@ async fn open<N: Network, S: Stream>(
 }
 
 fn connect_request(
-    own: &Workload,
+    pod: &Pod,
+    own: &Arc<Workload>,
     peer: SocketAddr,
     authority: Authority,
     host: Option<Text>,
 ) -> ConnectRequest {
     let mut request = ConnectRequest::new(authority);
-    request.baggage = Baggage::from(own).encode();
+    request.baggage = pod.baggage(own);
     request.forwarded = Forwarded { client: peer, host }.encode();
     request.traceparent = TraceParent::random().encode();
     request

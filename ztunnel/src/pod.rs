@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use ambit_hbone::Baggage;
 use ambit_model::{Identity, Snapshot, Text, Workload};
 use ambit_netns::{EnterError, Namespace};
 use ambit_transport::dial::{self, DialError, DialOptions};
 use ambit_transport::listen::{self, ListenError, ListenOptions};
+use http::HeaderValue;
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use crate::configuration::Configuration;
@@ -36,7 +39,12 @@ pub struct Pod {
     /// Network namespace.
     pub netns: Namespace,
     left: AtomicBool,
+    baggage: Mutex<Told>,
 }
+
+/// What was last told of a pod's workload: the workload, and its `baggage`. A weak reference keeps the address from being
+/// used again.
+type Told = (Weak<Workload>, Option<HeaderValue>);
 
 /// Why a pod's own workload cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +97,7 @@ impl Pod {
             service_account: service_account.into(),
             netns,
             left: AtomicBool::new(false),
+            baggage: Mutex::default(),
         }
     }
 
@@ -128,6 +137,17 @@ impl Pod {
     pub async fn known(&self, configuration: &Configuration) -> Result<Arc<Workload>, UnknownWorkload> {
         let found = configuration.wait(WORKLOAD_PATIENCE, |snapshot| self.workload(snapshot).ok()).await;
         found.map_or_else(|| self.workload(&configuration.snapshot()), Ok)
+    }
+
+    /// The `baggage` that tells peers of `own`, this pod's workload. Made anew when the workload changes.
+    pub fn baggage(&self, own: &Arc<Workload>) -> Option<HeaderValue> {
+        let mut told = self.baggage.lock();
+        let (workload, baggage) = &mut *told;
+        if !std::ptr::eq(workload.as_ptr(), Arc::as_ptr(own)) {
+            *baggage = Baggage::from(&**own).encode();
+            *workload = Arc::downgrade(own);
+        }
+        baggage.clone()
     }
 
     /// Listens on ports of the pod, on every address of both families.

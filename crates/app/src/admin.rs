@@ -72,6 +72,10 @@ pub async fn serve(listener: std::net::TcpListener, routes: Arc<Routes>, drain: 
         let routes = Arc::clone(&routes);
         let drain = drain.clone();
         tokio::spawn(async move {
+            let stream = match TcpStream::from_std(stream) {
+                Ok(stream) => stream,
+                Err(error) => return tracing::debug!(%peer, %error, "admin connection cannot be watched"),
+            };
             let connection = connection(stream, routes, drain);
             match tokio::time::timeout(CONNECTION_TIME, connection).await {
                 Ok(Ok(())) => {}

@@ -3,6 +3,7 @@
 //! Texts are recorded as strings, which both formats of [`crate::log`] quote and escape: whatever a peer can put into a
 //! name stays inside its value, on its line.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,9 +65,17 @@ fn ends<'a>(workload: Option<&'a Workload>, identity: Option<&Identity>) -> Ends
     Ends {
         workload: known(|workload| &workload.name),
         namespace: known(|workload| &workload.namespace),
-        identity: identity.map(ToString::to_string),
+        identity: identity.map(text_of),
         cluster: known(|workload| &workload.cluster),
     }
+}
+
+fn text_of(identity: &Identity) -> String {
+    // Long enough for nearly all.
+    let mut text = String::with_capacity(128);
+    // Writing to a string does not fail.
+    let _ = write!(text, "{identity}");
+    text
 }
 
 /// The line of an end. The level must be a constant where the event is.

@@ -163,6 +163,43 @@ fn a_stuck_reader_costs_lines_never_time() {
     assert!(lines[1].ends_with("\tmore\tnumber=0"), "{}", lines[1]);
 }
 
+/// A reader that passes on each batch as it comes.
+struct Batches(mpsc::Sender<Vec<u8>>);
+
+impl Write for Batches {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn lines_that_gather_are_written_though_nobody_asks() {
+    let (batches, written) = mpsc::channel();
+    let (subscriber, _control, _guard) =
+        build(&settings(LogFormat::Plain, "info"), Batches(batches)).unwrap();
+    tracing::subscriber::with_default(subscriber, || {
+        for round in 0..50 {
+            // The first after a silence, or while the thread rests, or while it writes: as it happens.
+            let lines = round % 4 + 1;
+            for _ in 0..lines {
+                info!("line");
+            }
+            let mut seen = 0;
+            while seen < lines {
+                let batch = written.recv_timeout(PATIENCE).expect("a line stays behind");
+                assert!(batch.ends_with(b"\n"), "a line is cut");
+                seen += batch.iter().filter(|byte| **byte == b'\n').count();
+            }
+            assert_eq!(seen, lines);
+        }
+    });
+}
+
 #[test]
 fn the_guard_writes_what_waits() {
     let output = Captured::default();

@@ -1,12 +1,14 @@
 //! The one accept loop of the project: never spins on errors, ends with a drain, loses no connection that is waiting.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
-use std::task::{Context, Poll};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use tokio::net::{TcpListener, TcpStream};
+use rustix::net::{SocketFlags, acceptfrom_with};
+use tokio::io::Interest;
 
 use crate::drain::{Mode, Watch};
 use crate::peer::canonical;
@@ -17,15 +19,21 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// Listeners that one task accepts from, watched by the runtime they were made on.
 #[derive(Debug)]
 pub struct Listeners<const N: usize> {
-    sockets: [TcpListener; N],
+    sockets: [Listener; N],
     /// Whose turn it is: a busy listener does not keep the others waiting.
     turn: usize,
 }
 
-/// A connection, watched by the runtime of its listener.
+/// A listener. It is watched as any socket is: tokio's own would have each connection watched by the runtime that
+/// accepts it, which is one too many where another runtime carries it.
+#[derive(Debug)]
+struct Listener(tokio::net::TcpStream);
+
+/// A connection that no runtime watches yet.
 #[derive(Debug)]
 pub struct Accepted {
-    /// The connection, with the options that its listener has ([`crate::ListenOptions`]).
+    /// The connection, non-blocking, with the options that its listener has ([`crate::ListenOptions`]): to be watched by
+    /// the runtime that carries it ([`tokio::net::TcpStream::from_std`]).
     pub stream: TcpStream,
     /// Who connected, canonical.
     pub peer: SocketAddr,
@@ -38,8 +46,8 @@ impl<const N: usize> Listeners<N> {
     ///
     /// # Errors
     /// The runtime has no room for them.
-    pub fn watch(listeners: [StdListener; N]) -> io::Result<Self> {
-        let watched: Vec<_> = listeners.into_iter().map(TcpListener::from_std).collect::<io::Result<_>>()?;
+    pub fn watch(listeners: [TcpListener; N]) -> io::Result<Self> {
+        let watched: Vec<_> = listeners.into_iter().map(Listener::watch).collect::<io::Result<_>>()?;
         let sockets = watched.try_into().map_err(|_| io::Error::other("a listener is missing"))?;
         Ok(Self { sockets, turn: 0 })
     }
@@ -49,26 +57,40 @@ impl<const N: usize> Listeners<N> {
             let index = (self.turn + step) % N;
             if let Poll::Ready(accepted) = self.sockets[index].poll_accept(cx) {
                 self.turn = (index + 1) % N;
-                return Poll::Ready(accepted.map(|(stream, peer)| Accepted::new(stream, peer, index)));
+                return Poll::Ready(accepted.map(|(stream, peer)| Accepted {
+                    stream,
+                    peer,
+                    listener: index,
+                }));
             }
         }
         Poll::Pending
     }
 }
 
-impl Accepted {
-    fn new(stream: TcpStream, peer: SocketAddr, listener: usize) -> Self {
-        Self { stream, peer: canonical(peer), listener }
+impl Listener {
+    fn watch(listener: TcpListener) -> io::Result<Self> {
+        tokio::net::TcpStream::from_std(TcpStream::from(OwnedFd::from(listener))).map(Self)
     }
 
-    /// The connection, watched by the current runtime instead.
-    ///
-    /// # Errors
-    /// The runtime has no room for it.
-    pub fn moved(self) -> io::Result<Self> {
-        let stream = TcpStream::from_std(self.stream.into_std()?)?;
-        Ok(Self { stream, ..self })
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_io(Interest::READABLE, || accept(&self.0)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => return Poll::Ready(accepted),
+            }
+        }
     }
+}
+
+/// The next connection of a non-blocking listener, and its peer, canonical.
+fn accept(listener: impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
+    // As a connection that ended in the queue: the next one may be fine.
+    let peer = peer.ok_or_else(|| io::Error::from(Errno::ECONNABORTED))?;
+    Ok((TcpStream::from(stream), canonical(peer)))
 }
 
 /// Accepts until the drain starts and gives each connection to `on_accept`, which must not block (it spawns). Returns
@@ -140,11 +162,8 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 
 fn hand_over_waiting<const N: usize>(listeners: Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
     for (index, listener) in listeners.sockets.into_iter().enumerate() {
-        let Ok(listener) = listener.into_std() else { continue };
-        while let Ok((stream, peer)) = listener.accept() {
-            if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                on_accept(Accepted::new(stream, peer, index));
-            }
+        while let Ok((stream, peer)) = accept(&listener.0) {
+            on_accept(Accepted { stream, peer, listener: index });
         }
     }
 }

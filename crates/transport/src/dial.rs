@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpStream as StdStream};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 
 use crate::peer::{canonical, canonical_ip};
 
@@ -156,12 +157,22 @@ impl DialError {
     }
 }
 
+/// A socket that is ready to connect.
+#[derive(Debug)]
+pub struct Ready(Socket);
+
+impl AsFd for Ready {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 /// A socket ready to connect to `target`, made in the calling thread's network namespace; it stays there wherever it
 /// is used afterwards. Never blocks and needs no runtime.
 ///
 /// # Errors
 /// A capability, descriptors or a source port are missing, or the source is of another family than the target.
-pub fn socket(options: &DialOptions, target: SocketAddr) -> Result<TcpSocket, DialError> {
+pub fn socket(options: &DialOptions, target: SocketAddr) -> Result<Ready, DialError> {
     let target = canonical(target);
     let source = options.source.map(canonical_ip);
     if source.is_some_and(|source| source.is_ipv4() != target.is_ipv4()) {
@@ -172,8 +183,7 @@ pub fn socket(options: &DialOptions, target: SocketAddr) -> Result<TcpSocket, Di
         let source = io::Error::from(io::ErrorKind::AddrNotAvailable);
         return Err(DialError { target, failure: DialFailure::NotLocal, source });
     }
-    let socket = prepare(options, target, source).map_err(|source| DialError::new(target, source))?;
-    Ok(TcpSocket::from_std_stream(StdStream::from(socket)))
+    prepare(options, target, source).map(Ready).map_err(|source| DialError::new(target, source))
 }
 
 /// Whether an address is one of the calling thread's network namespace: the kernel lets a socket be bound to those only.
@@ -226,15 +236,20 @@ fn bind_foreign(socket: &Socket, source: IpAddr) -> io::Result<()> {
 ///
 /// # Errors
 /// Refused, unreachable, no answer in time, no free source port, or a capability is missing.
-pub async fn connect(
-    socket: TcpSocket,
-    target: SocketAddr,
-    timeout: Duration,
-) -> Result<TcpStream, DialError> {
+pub async fn connect(socket: Ready, target: SocketAddr, timeout: Duration) -> Result<TcpStream, DialError> {
     let target = canonical(target);
-    match tokio::time::timeout(timeout, socket.connect(target)).await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(source)) => Err(DialError::new(target, source)),
+    let failed = |source| DialError::new(target, source);
+    let Ready(socket) = socket;
+    match socket.connect(&SockAddr::from(target)) {
+        Err(error) if error.raw_os_error() != Some(Errno::EINPROGRESS as i32) => return Err(failed(error)),
+        // The kernel shakes hands with an application of the same machine before it returns: that needs no timer, and no
+        // word from the runtime.
+        _ if socket.peer_addr().is_ok() => return TcpStream::from_std(socket.into()).map_err(failed),
+        _ => {}
+    }
+    let stream = TcpStream::from_std(socket.into()).map_err(failed)?;
+    match tokio::time::timeout(timeout, stream.writable()).await {
+        Ok(written) => written.and_then(|()| stream.take_error()?.map_or(Ok(stream), Err)).map_err(failed),
         Err(_) => {
             let source = io::Error::new(io::ErrorKind::TimedOut, format!("waited {timeout:?}"));
             Err(DialError { target, failure: DialFailure::TimedOut, source })

@@ -56,8 +56,8 @@ async fn a_pod_is_dialled_from_its_clients_address() {
         let target = SocketAddr::new(target.parse().unwrap(), port);
         // Not local and without any route: only a transparent socket can be bound so.
         let bound = socket(&options, target).unwrap();
-        assert_eq!(bound.local_addr().unwrap().ip(), source);
         let bound = SockRef::from(&bound);
+        assert_eq!(bound.local_addr().unwrap().as_socket().unwrap().ip(), source);
         assert_eq!(bound.mark().unwrap(), 0x539);
         let transparent =
             if source.is_ipv4() { bound.ip_transparent_v4() } else { bound.ip_transparent_v6() };

@@ -13,7 +13,7 @@ use ambit_transport::{
 };
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 fn localhost(port: u16) -> SocketAddr {
@@ -34,7 +34,7 @@ async fn a_wildcard_takes_both_families_and_names_ipv4_as_such() {
     let (seen, mut accepted) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         accept_loop(Listeners::watch([listener]).unwrap(), watch, |accepted| {
-            let (peer, stream) = (accepted.peer, accepted.moved().unwrap().stream);
+            let (peer, stream) = (accepted.peer, TcpStream::from_std(accepted.stream).unwrap());
             let socket = SockRef::from(&stream);
             let keepalive = socket.keepalive().unwrap().then(|| socket.tcp_keepalive_time().unwrap());
             let options = (stream.nodelay().unwrap(), keepalive);

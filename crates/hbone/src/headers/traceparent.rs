@@ -1,6 +1,6 @@
 //! `traceparent` (W3C Trace Context): a trace and a span for each carried connection, so that both ends' logs join.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use http::HeaderValue;
 
@@ -43,7 +43,15 @@ impl TraceParent {
 
     /// The header's value, version 00.
     pub fn encode(self) -> Option<HeaderValue> {
-        HeaderValue::try_from(self.to_string()).ok()
+        HeaderValue::from_bytes(&self.text()).ok()
+    }
+
+    fn text(self) -> [u8; LENGTH] {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+        write_digits(&mut text[3..35], self.trace);
+        write_digits(&mut text[36..52], self.span.into());
+        write_digits(&mut text[53..55], self.sampled.into());
+        text
     }
 
     /// Reads a peer's header; `None` for anything that is not valid. A version above 00 is read as far as 00 goes
@@ -76,9 +84,17 @@ fn digits(bytes: &[u8]) -> Option<u128> {
     })
 }
 
+/// The lowest digits of `value` that there is place for, in lower-case hexadecimal.
+fn write_digits(place: &mut [u8], mut value: u128) {
+    for byte in place.iter_mut().rev() {
+        *byte = b"0123456789abcdef"[(value & 0xf) as usize];
+        value >>= 4;
+    }
+}
+
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace, self.span, u8::from(self.sampled))
+        self.text().into_iter().try_for_each(|byte| f.write_char(byte.into()))
     }
 }
 

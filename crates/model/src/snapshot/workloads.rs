@@ -41,7 +41,11 @@ pub(super) struct Workloads {
 }
 
 fn name_key(namespace: &str, name: &str) -> String {
-    format!("{namespace}/{name}")
+    let mut key = String::with_capacity(namespace.len() + 1 + name.len());
+    key.push_str(namespace);
+    key.push('/');
+    key.push_str(name);
+    key
 }
 
 impl Workloads {

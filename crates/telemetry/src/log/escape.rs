@@ -9,11 +9,19 @@ fn is_active(character: char) -> bool {
         || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Printable ASCII, as nearly all text is: nothing in it is active. Without branches, so that it is quick.
+pub(super) fn is_plain(text: &str) -> bool {
+    text.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
+}
+
 /// Passes text on with its active characters escaped as Rust writes them (`\n`, `\u{1b}`).
 pub(super) struct OneLine<W>(pub(super) W);
 
 impl<W: Write> Write for OneLine<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if is_plain(text) {
+            return self.0.write_str(text);
+        }
         let mut rest = text;
         while let Some((at, character)) = rest.char_indices().find(|(_, character)| is_active(*character)) {
             self.0.write_str(&rest[..at])?;
@@ -29,6 +37,9 @@ pub(super) struct JsonText<W>(pub(super) W);
 
 impl<W: Write> Write for JsonText<W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if is_plain(text) && !text.contains(['"', '\\']) {
+            return self.0.write_str(text);
+        }
         let special = |character: char| matches!(character, '"' | '\\') || is_active(character);
         let mut rest = text;
         while let Some((at, character)) = rest.char_indices().find(|(_, character)| special(*character)) {

@@ -9,7 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use super::escape::OneLine;
+use super::escape::{OneLine, is_plain};
 
 pub(super) struct Plain;
 
@@ -72,16 +72,35 @@ struct Visitor<'w> {
 
 impl Visitor<'_> {
     fn write(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        if self.result.is_err() {
-            return;
+        if self.result.is_ok() {
+            self.result = self.try_write(field, value);
         }
-        self.result = if field.name() == "message" {
-            OneLine(&mut self.out).write_fmt(value).and_then(|()| self.out.write_char('\t'))
-        } else {
-            let space = if std::mem::replace(&mut self.first, false) { "" } else { " " };
-            write!(self.out, "{space}{}=", field.name())
-                .and_then(|()| OneLine(&mut self.out).write_fmt(value))
-        };
+    }
+
+    fn try_write(&mut self, field: &Field, value: fmt::Arguments<'_>) -> fmt::Result {
+        if field.name() == "message" {
+            OneLine(&mut self.out).write_fmt(value)?;
+            return self.out.write_char('\t');
+        }
+        self.name(field)?;
+        OneLine(&mut self.out).write_fmt(value)
+    }
+
+    /// Everything up to the value.
+    fn name(&mut self, field: &Field) -> fmt::Result {
+        if !std::mem::replace(&mut self.first, false) {
+            self.out.write_char(' ')?;
+        }
+        self.out.write_str(field.name())?;
+        self.out.write_char('=')
+    }
+
+    /// A text that is shown as it is between quotes.
+    fn quote(&mut self, field: &Field, text: &str) -> fmt::Result {
+        self.name(field)?;
+        self.out.write_char('"')?;
+        self.out.write_str(text)?;
+        self.out.write_char('"')
     }
 }
 
@@ -89,6 +108,11 @@ impl Visit for Visitor<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         match field.name() {
             "message" => self.write(field, format_args!("{value}")),
+            _ if is_plain(value) && !value.contains(['"', '\\']) => {
+                if self.result.is_ok() {
+                    self.result = self.quote(field, value);
+                }
+            }
             _ => self.write(field, format_args!("{value:?}")),
         }
     }
