@@ -88,7 +88,7 @@ fn account_matches(account: &ServiceAccount, peer: &Identity) -> bool {
 }
 
 /// Compares with `TRUST-DOMAIN/ns/NAMESPACE/sa/NAME` piece by piece, without building it.
-fn principal_matches(pattern: &StringMatch, peer: Option<&Identity>) -> bool {
+pub(crate) fn principal_matches(pattern: &StringMatch, peer: Option<&Identity>) -> bool {
     let Some(peer) = peer else { return false };
     let pieces: [&str; 5] = [peer.trust_domain(), "/ns/", peer.namespace(), "/sa/", peer.service_account()];
     match pattern {

@@ -54,41 +54,32 @@ pub struct Token {
 }
 
 impl Token {
-    /// `issuer/subject`, as `requestPrincipals` compares it; `None` where either is missing or empty.
-    pub fn principal(&self) -> Option<String> {
+    /// Issuer and subject; `None` where either is missing or empty.
+    pub fn principal(&self) -> Option<(&str, &str)> {
         let part = |name: &str| self.claims.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-        Some(format!("{}/{}", part("iss")?, part("sub")?))
+        Some((part("iss")?, part("sub")?))
     }
 
-    /// The texts of a claim, by the names of nested objects in order: the elements of a list, the words of a claim that
-    /// is separated by spaces, a number or truth value as JSON writes it. Empty where there is none.
-    pub fn claim(&self, path: &[impl AsRef<str>]) -> Vec<String> {
-        let Some((first, rest)) = path.split_first() else { return Vec::new() };
-        let mut value = self.claims.get(first.as_ref());
-        for name in rest {
-            value = value.and_then(|value| value.get(name.as_ref()));
-        }
-        let words = rest.is_empty() && self.is_space_delimited(first.as_ref());
-        match value {
-            Some(Value::String(text)) if words => {
-                text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
-            }
-            Some(Value::Array(elements)) => elements.iter().filter_map(scalar).collect(),
-            Some(value) => scalar(value).into_iter().collect(),
-            None => Vec::new(),
-        }
+    /// The texts of a claim, by the names of nested objects in order: its text, the texts of a list, the words of a
+    /// claim that is separated by spaces. Numbers and truth values are no texts (Envoy's metadata matching).
+    pub fn claim(&self, path: &[impl AsRef<str>]) -> impl Iterator<Item = &str> {
+        let value = self.value(path);
+        let words =
+            path.first().is_some_and(|first| path.len() == 1 && self.is_space_delimited(first.as_ref()));
+        let list = value.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let text = value.and_then(Value::as_str);
+        let parts = text.into_iter().flat_map(move |text| text.split(move |letter| words && letter == ' '));
+        list.chain(parts.filter(move |part| !words || !part.is_empty()))
+    }
+
+    /// The value of a claim, by the names of nested objects in order.
+    pub fn value(&self, path: &[impl AsRef<str>]) -> Option<&Value> {
+        let (first, rest) = path.split_first()?;
+        let outermost = self.claims.get(first.as_ref());
+        rest.iter().fold(outermost, |value, name| value.and_then(|value| value.get(name.as_ref())))
     }
 
     fn is_space_delimited(&self, name: &str) -> bool {
         matches!(name, "scope" | "permission") || self.space_delimited.iter().any(|each| **each == *name)
-    }
-}
-
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        Value::Bool(truth) => Some(truth.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }

@@ -2,9 +2,53 @@
 
 use std::borrow::Cow;
 
+use ambit_model::Text;
 use http::header::{COOKIE, HeaderName};
 
 use super::canonical::Request;
+
+/// A header, or a part of the request that goes by a header's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Field {
+    Header(HeaderName),
+    Authority,
+    Method,
+    Path,
+    Scheme,
+}
+
+/// A text that names no header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no name of a header")]
+pub(super) struct InvalidField(Text);
+
+impl Field {
+    /// `host` is the authority; `:authority`, `:method`, `:path` (with the query) and `:scheme` are as in HTTP/2.
+    pub(super) fn parse(name: &str) -> Result<Self, InvalidField> {
+        Ok(match name {
+            ":authority" => Self::Authority,
+            ":method" => Self::Method,
+            ":path" => Self::Path,
+            ":scheme" => Self::Scheme,
+            _ if name.eq_ignore_ascii_case("host") => Self::Authority,
+            _ => Self::Header(HeaderName::try_from(name).map_err(|_| InvalidField(name.into()))?),
+        })
+    }
+
+    /// Its value in a request, several joined; `None` where there is none.
+    pub(super) fn of<'r>(&self, request: &'r Request) -> Option<Cow<'r, [u8]>> {
+        Some(Cow::Borrowed(match self {
+            Self::Header(name) => return request.header(name),
+            Self::Authority => request.authority().as_str().as_bytes(),
+            Self::Method => request.method.as_str().as_bytes(),
+            Self::Scheme => request.scheme.as_str().as_bytes(),
+            Self::Path => match request.query() {
+                Some(query) => return Some(Cow::Owned(format!("{}?{query}", request.path()).into_bytes())),
+                None => request.path().as_bytes(),
+            },
+        }))
+    }
+}
 
 impl Request {
     /// The value of a header: several are joined by `,` (RFC 9110 section 5.3), so that no rule sees only one of them.

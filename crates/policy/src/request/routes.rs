@@ -26,6 +26,7 @@ use ambit_model::service::ServiceKey;
 
 use super::canonical::Request;
 use super::expression::Patterns;
+use super::scope::is_about_routes;
 use set::Set;
 
 /// What routes are attached to.
@@ -131,7 +132,8 @@ impl RouteTable {
         unreadable: impl IntoIterator<Item = &'a Unreadable>,
         patterns: &mut Patterns,
     ) -> Self {
-        let unreadable = unreadable.into_iter().find(|each| each.targets.contains(&place.target));
+        let refuses = |each: &&Unreadable| is_about_routes(each) && each.targets.contains(&place.target);
+        let unreadable = unreadable.into_iter().find(refuses);
         let mut producers = Vec::new();
         let mut consumers: HashMap<Text, Vec<Arc<Route>>> = HashMap::new();
         for route in routes {

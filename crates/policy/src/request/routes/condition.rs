@@ -4,11 +4,11 @@ use ambit_model::Text;
 use ambit_model::l7::matching::{FieldMatch, ValueMatch};
 use ambit_model::l7::route::Match;
 use ambit_model::policy::block_contains;
-use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::request::canonical::Request;
 use crate::request::expression::{Expression, InvalidExpression, Patterns};
+use crate::request::fields::Field;
 
 /// What separates the names of a nested claim ([`FieldMatch::name`]).
 const CLAIM_SEPARATOR: char = '\u{1f}';
@@ -51,43 +51,6 @@ impl Value {
             Self::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
             Self::Expression(expression) => expression.matches(text),
             Self::Present => true,
-        }
-    }
-}
-
-/// A header, or a part of the request that goes by a header's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Field {
-    Header(HeaderName),
-    Authority,
-    Method,
-    Path,
-    Scheme,
-}
-
-impl Field {
-    fn compile(name: &str) -> Result<Self, Text> {
-        Ok(match name {
-            ":authority" | "host" | "Host" => Self::Authority,
-            ":method" => Self::Method,
-            ":path" => Self::Path,
-            ":scheme" => Self::Scheme,
-            _ => Self::Header(
-                HeaderName::try_from(name).map_err(|_| format!("{name:?} is no name of a header"))?,
-            ),
-        })
-    }
-
-    fn holds(&self, value: &Value, request: &Request) -> bool {
-        match self {
-            Self::Header(name) => request.header(name).is_some_and(|text| value.holds(&text)),
-            Self::Authority => value.holds(request.authority().as_str().as_bytes()),
-            Self::Method => value.holds(request.method.as_str().as_bytes()),
-            Self::Scheme => value.holds(request.scheme.as_str().as_bytes()),
-            Self::Path => match request.query() {
-                Some(query) => value.holds(format!("{}?{query}", request.path()).as_bytes()),
-                None => value.holds(request.path().as_bytes()),
-            },
         }
     }
 }
@@ -147,10 +110,14 @@ impl Condition {
             }
         }
         for FieldMatch { name, value: match_ } in first_of_each(&each.headers, true) {
-            value(match_, &|v| Ok(Self::Field(Field::compile(name)?, v)));
+            value(match_, &|v| {
+                Ok(Self::Field(Field::parse(name).map_err(|invalid| Text::from(invalid.to_string()))?, v))
+            });
         }
         for FieldMatch { name, value: match_ } in &each.without_headers {
-            value(match_, &|v| Ok(Self::NotField(Field::compile(name)?, v)));
+            value(match_, &|v| {
+                Ok(Self::NotField(Field::parse(name).map_err(|invalid| Text::from(invalid.to_string()))?, v))
+            });
         }
         for FieldMatch { name, value: match_ } in first_of_each(&each.query, false) {
             value(match_, &|v| Ok(Self::Query(name.clone(), v)));
@@ -167,13 +134,13 @@ impl Condition {
             Self::Method(value) => value.holds(request.method.as_str().as_bytes()),
             Self::Scheme(value) => value.holds(request.scheme.as_str().as_bytes()),
             Self::Authority(value) => value.holds(request.authority().as_str().as_bytes()),
-            Self::Field(field, value) => field.holds(value, request),
-            Self::NotField(field, value) => !field.holds(value, request),
+            Self::Field(field, value) => field.of(request).is_some_and(|text| value.holds(&text)),
+            Self::NotField(field, value) => !field.of(request).is_some_and(|text| value.holds(&text)),
             Self::Query(name, value) => request.query_parameter(name).is_some_and(|text| value.holds(&text)),
-            Self::Claim(path, value) => {
-                let texts = request.token.as_ref().map(|token| token.claim(path)).unwrap_or_default();
-                texts.iter().any(|text| value.holds(text.as_bytes()))
-            }
+            Self::Claim(path, value) => request
+                .token
+                .as_ref()
+                .is_some_and(|token| token.claim(path).any(|text| value.holds(text.as_bytes()))),
             Self::Port(port) => destination.port == *port,
             Self::SourceNamespace(namespace) => request.client.namespace() == Some(namespace),
             Self::SourceLabels(labels) => labels.iter().all(|label| request.client.labels.contains(label)),

@@ -288,13 +288,16 @@ fn hostnames_count_at_gateways_only() {
     paths(&service([mesh]), &[("/", "mesh-0 0")]);
 }
 
+/// A match, the headers of a request, and whether it holds.
+type Case<'a> = (Match, &'a [(&'a str, &'a str)], bool);
+
 #[test]
 fn header_conditions() {
     let header = |value| FieldMatch { name: "x-a".into(), value };
     let with = |value| Match { headers: vec![header(value)], ..Match::default() };
     let without = |value| Match { without_headers: vec![header(value)], ..Match::default() };
     let one = || ValueMatch::Exact("1".into());
-    let cases: &[(Match, &[(&str, &str)], bool)] = &[
+    let cases: &[Case<'_>] = &[
         (with(one()), &[("X-A", "1")], true),
         (with(one()), &[("x-a", "1"), ("x-a", "2")], false),
         (with(ValueMatch::Exact("1,2".into())), &[("x-a", "1"), ("x-a", "2")], true),
