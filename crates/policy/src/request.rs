@@ -1,4 +1,5 @@
-//! Pure decisions about a request, in the order in which they are made: canonical form, authorization, routes.
+//! Pure decisions about a request, in the order in which they are made: canonical form, authorization, route,
+//! filters.
 //!
 //! One [`Request`] serves every stage: what is matched, what is authorized, what is counted and what goes upstream are the
 //! same path, host and headers.
@@ -7,21 +8,42 @@ mod authority;
 pub mod authorize;
 mod canonical;
 mod client;
+mod cors;
+mod edit;
 mod expression;
+mod fault;
 mod fields;
+mod filters;
 mod framing;
+mod grpc;
+mod head;
+mod hop;
 mod path;
+mod redirect;
+mod rewrite;
 pub mod routes;
+mod rule;
 #[cfg(test)]
 mod sample;
 mod scope;
+mod value;
 
 pub use authority::Authority;
 pub use authorize::{Judgement, PolicySet};
 pub use canonical::{Raw, Refusal, Request, Scheme};
 pub use client::{Client, Destination, Token};
+pub use cors::{CorsOutcome, CorsPolicy};
+pub use edit::{HeaderEdits, InvalidEdit};
 pub use expression::{Expression, InvalidExpression, Patterns};
+pub use fault::{Injected, draw, inject};
 pub use fields::{decoded, query_pairs};
+pub use filters::Filters;
+pub use grpc::{grpc_response, grpc_status, grpc_timeout, told_status};
+pub use head::Head;
+pub use hop::{strip_claims_about_the_client, strip_connection};
 pub use path::{InvalidPath, normalize};
-pub use routes::{CompiledRule, Outcome, Place, RouteTable};
+pub use redirect::{Location, Redirection};
+pub use rewrite::{Changed, PathChange};
+pub use routes::{Outcome, Place, RouteTable};
+pub use rule::{Choice, CompiledRule};
 pub use scope::Scope;

@@ -104,25 +104,49 @@ fn compile(pattern: &str, around: impl Fn(String) -> String) -> Result<Expressio
     }
 }
 
-/// Expressions that match whole texts, each compiled once however many routes have it.
+/// Expressions, each compiled once however many routes have it.
 #[derive(Debug, Default)]
-pub struct Patterns(HashMap<Text, Result<Expression, InvalidExpression>>);
+pub struct Patterns {
+    whole: Known,
+    anywhere: Known,
+}
+
+type Known = HashMap<Text, Result<Expression, InvalidExpression>>;
 
 impl Patterns {
-    /// The expression of a pattern.
+    /// The expression of a pattern that matches whole texts.
     ///
     /// # Errors
     /// As [`Expression::whole`].
     pub fn whole(&mut self, pattern: &Text) -> Result<Expression, InvalidExpression> {
-        match self.0.entry(pattern.clone()) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(unknown) => unknown.insert(Expression::whole(pattern)).clone(),
-        }
+        once(&mut self.whole, pattern, Expression::whole)
+    }
+
+    /// The expression of a pattern that is looked for in texts.
+    ///
+    /// # Errors
+    /// As [`Expression::anywhere`].
+    pub fn anywhere(&mut self, pattern: &Text) -> Result<Expression, InvalidExpression> {
+        once(&mut self.anywhere, pattern, Expression::anywhere)
     }
 
     /// Forgets the expressions that nobody else holds.
     pub fn trim(&mut self) {
-        self.0.retain(|_, known| known.as_ref().is_ok_and(|expression| Arc::strong_count(&expression.0) > 1));
+        for known in [&mut self.whole, &mut self.anywhere] {
+            known
+                .retain(|_, each| each.as_ref().is_ok_and(|expression| Arc::strong_count(&expression.0) > 1));
+        }
+    }
+}
+
+fn once(
+    known: &mut Known,
+    pattern: &Text,
+    compile: impl Fn(&str) -> Result<Expression, InvalidExpression>,
+) -> Result<Expression, InvalidExpression> {
+    match known.entry(pattern.clone()) {
+        Entry::Occupied(known) => known.get().clone(),
+        Entry::Vacant(unknown) => unknown.insert(compile(pattern)).clone(),
     }
 }
 

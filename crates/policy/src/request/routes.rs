@@ -20,12 +20,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ambit_model::Text;
-use ambit_model::l7::route::{Layer, Parent, Route, Rule};
+use ambit_model::l7::route::{Layer, Parent, Route};
 use ambit_model::l7::{Target, Unreadable};
 use ambit_model::service::ServiceKey;
 
 use super::canonical::Request;
 use super::expression::Patterns;
+use super::rule::CompiledRule;
 use super::scope::is_about_routes;
 use set::Set;
 
@@ -64,36 +65,6 @@ impl Place {
     /// Host names of routes are conditions at gateways, and for hosts that are no service.
     fn by_hostname(&self) -> bool {
         !matches!(self.target, Target::Service(_))
-    }
-}
-
-/// A rule, ready for use.
-#[derive(Debug)]
-pub struct CompiledRule {
-    route: Arc<Route>,
-    index: usize,
-    invalid: Option<Text>,
-}
-
-impl CompiledRule {
-    /// The route.
-    pub fn route(&self) -> &Arc<Route> {
-        &self.route
-    }
-
-    /// The rule as it is written.
-    pub fn rule(&self) -> &Rule {
-        &self.route.rules[self.index]
-    }
-
-    /// Its place in the route.
-    pub fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Why requests that match it are answered 500.
-    pub fn invalid(&self) -> Option<&Text> {
-        self.invalid.as_ref()
     }
 }
 

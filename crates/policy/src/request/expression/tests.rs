@@ -74,8 +74,8 @@ fn equal_patterns_are_one_expression() {
     assert!(std::sync::Arc::ptr_eq(&first.0, &second.0));
     assert!(patterns.whole(&"(".into()).is_err());
     patterns.trim();
-    assert_eq!(patterns.0.len(), 1);
+    assert_eq!(patterns.whole.len(), 1);
     drop((first, second));
     patterns.trim();
-    assert_eq!(patterns.0.len(), 0);
+    assert_eq!(patterns.whole.len(), 0);
 }

@@ -7,53 +7,12 @@ use ambit_model::policy::block_contains;
 use ipnet::IpNet;
 
 use crate::request::canonical::Request;
-use crate::request::expression::{Expression, InvalidExpression, Patterns};
+use crate::request::expression::Patterns;
 use crate::request::fields::Field;
+use crate::request::value::Value;
 
 /// What separates the names of a nested claim ([`FieldMatch::name`]).
 const CLAIM_SEPARATOR: char = '\u{1f}';
-
-/// A comparison, ready for use.
-#[derive(Debug)]
-pub(super) enum Value {
-    Exact(Text),
-    Prefix(Text),
-    Suffix(Text),
-    Expression(Expression),
-    Present,
-}
-
-impl Value {
-    pub(super) fn compile(value: &ValueMatch, patterns: &mut Patterns) -> Result<Self, InvalidExpression> {
-        Ok(match value {
-            ValueMatch::Exact(text) => Self::Exact(text.clone()),
-            ValueMatch::Prefix(text) => Self::Prefix(text.clone()),
-            ValueMatch::Suffix(text) => Self::Suffix(text.clone()),
-            ValueMatch::Regex(pattern) => Self::Expression(patterns.whole(pattern)?),
-            ValueMatch::Present => Self::Present,
-        })
-    }
-
-    /// The same for texts that are in lower case.
-    fn lower(self) -> Self {
-        match self {
-            Self::Exact(text) => Self::Exact(text.to_ascii_lowercase().into()),
-            Self::Prefix(text) => Self::Prefix(text.to_ascii_lowercase().into()),
-            Self::Suffix(text) => Self::Suffix(text.to_ascii_lowercase().into()),
-            other => other,
-        }
-    }
-
-    pub(super) fn holds(&self, text: &[u8]) -> bool {
-        match self {
-            Self::Exact(exact) => exact.as_bytes() == text,
-            Self::Prefix(prefix) => text.starts_with(prefix.as_bytes()),
-            Self::Suffix(suffix) => text.ends_with(suffix.as_bytes()),
-            Self::Expression(expression) => expression.matches(text),
-            Self::Present => true,
-        }
-    }
-}
 
 /// One condition.
 #[derive(Debug)]

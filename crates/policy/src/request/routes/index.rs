@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use ambit_model::Text;
 
-use super::CompiledRule;
 use super::condition::Condition;
 use super::path::{Path, ends_element};
 use crate::request::canonical::Request;
+use crate::request::rule::CompiledRule;
 
 /// One match of one rule.
 #[derive(Debug)]

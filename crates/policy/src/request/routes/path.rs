@@ -3,8 +3,8 @@
 use ambit_model::Text;
 use ambit_model::l7::matching::PathMatch;
 
-use super::condition::Value;
 use crate::request::expression::{Expression, InvalidExpression, Patterns};
+use crate::request::value::Value;
 
 /// A path match, ready for use.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use ambit_model::Text;
 use ambit_model::l7::route::{Layer, Match, Order, Route};
 
-use super::CompiledRule;
 use super::condition::Condition;
 use super::index::{Entry, Index};
 use super::path::Path;
 use super::precedence::Rank;
 use crate::request::canonical::Request;
 use crate::request::expression::Patterns;
+use crate::request::rule::CompiledRule;
 
 /// Routes by layer: gRPC first.
 #[derive(Debug, Default)]
@@ -97,7 +97,7 @@ fn entries(route: &Arc<Route>, patterns: &mut Patterns) -> Vec<(Rank, Arc<Entry>
     let everything = [Match::default()];
     let mut entries = Vec::new();
     for (at, rule) in route.rules.iter().enumerate() {
-        let mut invalid = rule.invalid.clone();
+        let mut invalid = None;
         let matches = if rule.matches.is_empty() { &everything[..] } else { &rule.matches };
         let compiled: Vec<_> = matches
             .iter()
@@ -111,7 +111,7 @@ fn entries(route: &Arc<Route>, patterns: &mut Patterns) -> Vec<(Rank, Arc<Entry>
                 (path, Condition::compile(each, patterns, &mut unreadable))
             })
             .collect();
-        let rule = Arc::new(CompiledRule { route: route.clone(), index: at, invalid });
+        let rule = Arc::new(CompiledRule::compile(route.clone(), at, invalid, patterns));
         for (alternative, (each, (path, conditions))) in matches.iter().zip(compiled).enumerate() {
             let entry = Entry { path, conditions, rule: rule.clone() };
             entries.push((Rank::new(route, at, alternative, each), Arc::new(entry)));
