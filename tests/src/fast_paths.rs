@@ -20,7 +20,6 @@ pub const SWITCHES: &[Switch] = &[
     Switch { name: "AMBIT_TLS_RESUMPTION", fast: "on", plain: "off" },
     Switch { name: "AMBIT_SAME_NODE", fast: "handover", plain: "tunnel" },
     Switch { name: "AMBIT_SPLICE", fast: "on", plain: "off" },
-    Switch { name: "AMBIT_EARLY_BYTES", fast: "on", plain: "off" },
 ];
 
 /// What turns these fast paths off.

@@ -169,7 +169,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
         tunnel_engine: env.choice("AMBIT_TUNNEL_ENGINE", Engine::default(), ENGINES),
-        early_bytes: env.choice("AMBIT_EARLY_BYTES", true, &[("on", true), ("off", false)]),
+        early_bytes: env.choice("AMBIT_EARLY_BYTES", false, &[("on", true), ("off", false)]),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
         tls: tls_options(env),
         same_node: env.choice(

@@ -1,6 +1,7 @@
 //! The flows end to end, over in-memory pipes: real TLS, real HTTP/2, real policies, no kernel.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod early;
 mod mesh;
 mod same_node;
 

@@ -118,17 +118,16 @@ const FAST_PATHS_OFF: &[(&str, &str)] = &[
     ("AMBIT_TLS_RECORDS", "library"),
     ("AMBIT_TLS_RESUMPTION", "off"),
     ("AMBIT_SPLICE", "off"),
-    ("AMBIT_EARLY_BYTES", "off"),
 ];
 
-fn environment(same_node: &str) -> Environment {
+fn environment(same_node: &str, more: &[(&'static str, &'static str)]) -> Environment {
     let off: &[(&str, &str)] = match std::env::var("AMBIT_TEST_FAST_PATHS").as_deref() {
         Err(_) | Ok("on") => &[],
         Ok("off") => FAST_PATHS_OFF,
         Ok(other) => panic!("AMBIT_TEST_FAST_PATHS is {other:?}; it can be on or off"),
     };
     let own = [("NODE_NAME", "n1"), ("AMBIT_SAME_NODE", same_node)];
-    Environment::from_map(own.into_iter().chain(off.iter().copied()))
+    Environment::from_map(own.into_iter().chain(off.iter().chain(more).copied()))
 }
 
 /// One node with all pods.
@@ -157,7 +156,12 @@ struct Running {
 impl Mesh {
     /// `same_node` is the setting of that name.
     pub fn new(same_node: &str) -> Self {
-        let settings = Arc::new(settings(environment(same_node)).unwrap());
+        Self::with(same_node, &[])
+    }
+
+    /// With these settings too, whatever the fast paths of this run.
+    pub fn with(same_node: &str, more: &[(&'static str, &'static str)]) -> Self {
+        let settings = Arc::new(settings(environment(same_node, more)).unwrap());
         let (writer, configuration): (Writer, Configuration) = configuration("n1");
         let now = SystemTime::now();
         let authority = Authority::create(Provider::default(), "cluster.local", "test", now).unwrap();
