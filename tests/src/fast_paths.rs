@@ -16,6 +16,7 @@ pub struct Switch {
 /// All of them.
 pub const SWITCHES: &[Switch] = &[
     Switch { name: "AMBIT_TUNNEL_ENGINE", fast: "own", plain: "library" },
+    Switch { name: "AMBIT_TUNNEL_WINDOWS", fast: "growing", plain: "fixed" },
     Switch { name: "AMBIT_TLS_RECORDS", fast: "own", plain: "library" },
     Switch { name: "AMBIT_TLS_RESUMPTION", fast: "on", plain: "off" },
     Switch { name: "AMBIT_SAME_NODE", fast: "handover", plain: "tunnel" },

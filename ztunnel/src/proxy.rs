@@ -152,11 +152,13 @@ impl<N: Network> Proxy<N> {
 
 /// The windows and buffers that the settings ask for, with one budget for the whole node.
 pub fn buffers(settings: &Settings) -> Buffers {
+    let defaults = Buffers::default();
     Buffers {
         stream_window: settings.stream_window,
+        widest_stream_window: if settings.growing_windows { defaults.widest_stream_window } else { 0 },
         connection_window: settings.connection_window,
         max_frame: settings.frame,
-        ..Buffers::default()
+        ..defaults
     }
 }
 

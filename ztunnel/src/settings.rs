@@ -59,7 +59,7 @@ pub struct Settings {
     pub tunnel_streams: u32,
     /// How long an unused tunnel is kept (`POOL_UNUSED_RELEASE_TIMEOUT`).
     pub tunnel_idle: Duration,
-    /// HTTP/2 window of a stream in bytes (`HTTP2_STREAM_WINDOW_SIZE`).
+    /// HTTP/2 window of a stream in bytes, to begin with (`HTTP2_STREAM_WINDOW_SIZE`).
     pub stream_window: u32,
     /// HTTP/2 window of a tunnel in bytes, larger than a stream's (`HTTP2_CONNECTION_WINDOW_SIZE`).
     pub connection_window: u32,
@@ -81,6 +81,8 @@ pub struct Settings {
     pub user_timeout: bool,
     /// Tell the client who answers, in the response's baggage (`ENABLE_RESPONSE_BAGGAGE`).
     pub response_baggage: bool,
+    /// Whether a stream's window grows beyond `stream_window` with its path (`AMBIT_TUNNEL_WINDOWS`).
+    pub growing_windows: bool,
     /// What speaks HTTP/2 in tunnels (`AMBIT_TUNNEL_ENGINE`).
     pub tunnel_engine: Engine,
     /// Send and take first bytes with a CONNECT, before its answer (`AMBIT_EARLY_BYTES`).
@@ -168,6 +170,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         keepalive: keepalive(env),
         user_timeout: env.flag("USER_TIMEOUT_ENABLED", true),
         response_baggage: env.flag("ENABLE_RESPONSE_BAGGAGE", true),
+        growing_windows: env.choice("AMBIT_TUNNEL_WINDOWS", true, &[("growing", true), ("fixed", false)]),
         tunnel_engine: env.choice("AMBIT_TUNNEL_ENGINE", Engine::default(), ENGINES),
         early_bytes: env.choice("AMBIT_EARLY_BYTES", false, &[("on", true), ("off", false)]),
         splice: env.choice("AMBIT_SPLICE", true, &[("on", true), ("off", false)]),
@@ -380,6 +383,7 @@ mod tests {
             ("AMBIT_ADMIN_PROT", "1"),
             ("AMBIT_SPLICE", "maybe"),
             ("AMBIT_TUNNEL_ENGINE", "h2"),
+            ("AMBIT_TUNNEL_WINDOWS", "wide"),
         ])
         .unwrap_err()
         .to_string();
@@ -392,6 +396,7 @@ mod tests {
             "AMBIT_ADMIN_PROT",
             "AMBIT_SPLICE",
             "AMBIT_TUNNEL_ENGINE",
+            "AMBIT_TUNNEL_WINDOWS",
         ] {
             assert!(error.contains(name), "{name} is not named in {error}");
         }

@@ -17,12 +17,13 @@ const STRIDE: usize = 8;
 #[derive(Debug, Clone)]
 pub struct Headroom {
     left: Arc<AtomicUsize>,
+    whole: usize,
 }
 
 impl Headroom {
     /// A purse of so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(bytes)) }
+        Self { left: Arc::new(AtomicUsize::new(bytes)), whole: bytes }
     }
 
     /// Bytes not handed out now, for metrics.
@@ -38,6 +39,14 @@ impl Headroom {
             Some(left - taken)
         });
         taken
+    }
+
+    /// Takes `wanted` or nothing, and never from the half that is for more streams.
+    fn take_spare(&self, wanted: usize) -> bool {
+        let taken = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(wanted).filter(|rest| *rest >= self.whole / 2)
+        });
+        taken.is_ok()
     }
 
     fn give(&self, bytes: usize) {
@@ -99,6 +108,63 @@ impl Drop for Growth {
     }
 }
 
+/// What one connection has from the purse for streams with windows above their first.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    headroom: Headroom,
+    held: usize,
+    used: usize,
+}
+
+impl Lease {
+    pub(crate) fn new(headroom: Headroom) -> Self {
+        Self { headroom, held: 0, used: 0 }
+    }
+
+    /// Bytes that wide streams have.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Whether wide streams are to be narrow again: less than a quarter of the purse is left.
+    pub(crate) fn is_short(&self) -> bool {
+        self.headroom.left() < self.headroom.whole / 4
+    }
+
+    /// So many bytes more, of what is held already or of the purse. `false`, and nothing has changed, when there is
+    /// not enough.
+    pub(crate) fn widen(&mut self, bytes: usize) -> bool {
+        let used = self.used + bytes;
+        let missing = used.saturating_sub(self.held);
+        if missing > 0 && !self.headroom.take_spare(missing) {
+            return false;
+        }
+        self.held += missing;
+        self.used = used;
+        true
+    }
+
+    /// So many fewer are needed. They go back with [`Self::settle`].
+    pub(crate) fn narrow(&mut self, bytes: usize) {
+        self.used = self.used.saturating_sub(bytes);
+    }
+
+    /// Gives back what is not needed, except for `excess`: HTTP/2 takes no window back, so that much may still come.
+    pub(crate) fn settle(&mut self, excess: usize) {
+        let given = (self.held - self.used).saturating_sub(excess);
+        if given > 0 {
+            self.held -= given;
+            self.headroom.give(given);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.headroom.give(self.held);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +197,33 @@ mod tests {
         assert_eq!(headroom.left(), 0);
         drop(growth);
         assert_eq!(headroom.left(), 10 * MIB);
+    }
+
+    #[test]
+    fn a_lease_leaves_half_and_gives_back_what_cannot_come_any_more() {
+        let headroom = Headroom::new(8 * MIB);
+        let mut lease = Lease::new(headroom.clone());
+        assert!(lease.widen(3 * MIB) && !lease.widen(2 * MIB) && lease.widen(MIB));
+        assert_eq!((lease.used(), headroom.left(), lease.is_short()), (4 * MIB, 4 * MIB, false));
+        lease.narrow(3 * MIB);
+        lease.settle(2 * MIB);
+        assert_eq!((lease.used(), headroom.left()), (MIB, 5 * MIB));
+        // What is held already is taken before the purse.
+        assert!(lease.widen(2 * MIB));
+        assert_eq!(headroom.left(), 5 * MIB);
+        drop(lease);
+        assert_eq!(headroom.left(), 8 * MIB);
+    }
+
+    #[test]
+    fn a_lease_is_short_when_streams_need_the_purse() {
+        let headroom = Headroom::new(8 * MIB);
+        let lease = Lease::new(headroom.clone());
+        let mut growth = Growth::new(headroom, 2 << 20, 256 << 10);
+        growth.adjust(16);
+        assert!(!lease.is_short());
+        growth.adjust(32);
+        assert!(lease.is_short());
     }
 
     proptest! {

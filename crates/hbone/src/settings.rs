@@ -6,6 +6,8 @@ use crate::headroom::{Growth, Headroom};
 
 /// Start of every stream's receive window, in bytes: what one unread stream can hold.
 const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a stream's window may grow to: 640 Mbit/s over 50 ms.
+const WIDEST_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// Receive window of the connection. It must exceed the stream's, or one stalled stream starves the rest.
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 /// Largest frame that the peer may send. Several TLS records a frame; more would let one stream keep the others waiting.
@@ -37,12 +39,17 @@ pub enum Engine {
 /// Windows and buffers, alike at both ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buffers {
-    /// Receive window of each stream in bytes: 256 KiB.
+    /// Receive window of each stream in bytes to start with: 256 KiB.
     pub stream_window: u32,
+    /// What a stream's window may grow to in bytes: 4 MiB. It grows to twice the stream's bandwidth-delay product while
+    /// its reader keeps up, and the connection's with it, out of the headroom. Not above `stream_window`, it never
+    /// grows. Our own engine's; the general library's windows stay.
+    pub widest_stream_window: u32,
     /// Receive window of the connection in bytes: 2 MiB to start with, and more with the streams in it. At least the
     /// stream's is used.
     pub connection_window: u32,
-    /// Where connection windows grow from: 64 MiB for all tunnels made with clones of this value.
+    /// Where windows grow from: 64 MiB for all tunnels made with clones of this value. At most half goes to windows of
+    /// streams; once less than a quarter is left, those shrink again.
     pub headroom: Headroom,
     /// Largest frame accepted in bytes: 64 KiB; HTTP/2 allows 16 KiB to 16 MiB less one.
     pub max_frame: u32,
@@ -59,6 +66,7 @@ impl Default for Buffers {
     fn default() -> Self {
         Self {
             stream_window: STREAM_WINDOW,
+            widest_stream_window: WIDEST_STREAM_WINDOW,
             connection_window: CONNECTION_WINDOW,
             headroom: Headroom::new(HEADROOM),
             max_frame: MAX_FRAME,
@@ -80,6 +88,7 @@ impl Buffers {
         let stream_window = self.stream_window.clamp(1, LARGEST_WINDOW);
         Self {
             stream_window,
+            widest_stream_window: self.widest_stream_window.min(LARGEST_WINDOW),
             connection_window: self.connection_window.clamp(stream_window, LARGEST_WINDOW),
             headroom: self.headroom.clone(),
             max_frame: self.max_frame.clamp(16_384, (1 << 24) - 1),

@@ -115,6 +115,7 @@ pub struct Sizes {
 /// What turns every fast path off, with `AMBIT_TEST_FAST_PATHS=off`.
 const FAST_PATHS_OFF: &[(&str, &str)] = &[
     ("AMBIT_TUNNEL_ENGINE", "library"),
+    ("AMBIT_TUNNEL_WINDOWS", "fixed"),
     ("AMBIT_TLS_RECORDS", "library"),
     ("AMBIT_TLS_RESUMPTION", "off"),
     ("AMBIT_SPLICE", "off"),

@@ -99,11 +99,12 @@ pub(super) fn new<C: Carrier>(
         max_streams,
         early_bytes,
     };
+    let machine = Machine::new(role, limits).growing(buffers.widest_stream_window, buffers.headroom.clone());
     Arc::new(Core {
         activity,
         inner: Mutex::new(Inner {
             role,
-            machine: Machine::new(role, limits),
+            machine,
             locals: HashMap::default(),
             requests: VecDeque::new(),
             output: Output::default(),

@@ -6,6 +6,7 @@ mod receive;
 mod send;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -15,9 +16,11 @@ use super::frame::{Code, FIRST_FRAME, FIRST_WINDOW, LARGEST, PREFACE, flag, kind
 use super::guards::{ANSWERS, Flood, Guards};
 use super::window::{Inflow, Outflow};
 use super::{frame, hpack};
+use crate::headroom::Headroom;
 
 use receive::Reader;
 pub(crate) use send::{Room, Unsent};
+use widen::{Pace, Taken};
 
 /// Which end this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +108,7 @@ struct Entry {
     /// Server: somebody has looked at the request.
     taken: bool,
     interims: u8,
+    taken_in_round: Taken,
 }
 
 /// The header block under way.
@@ -162,6 +166,9 @@ pub(crate) struct Machine {
     acknowledged: bool,
     outflow: Outflow,
     inflow: Inflow,
+    /// The connection's receive window without what wide streams add to it.
+    window: u32,
+    pace: Pace,
     /// Client: the next stream. Server: the newest of the peer's.
     newest: u32,
     forgotten: VecDeque<u32>,
@@ -195,6 +202,8 @@ impl Machine {
             acknowledged: false,
             outflow: Outflow::new(FIRST_WINDOW),
             inflow: Inflow::new(FIRST_WINDOW),
+            window: FIRST_WINDOW,
+            pace: Pace::new(0, Headroom::new(0)),
             newest: if role == Role::Client { 1 } else { 0 },
             forgotten: VecDeque::new(),
             guards: Guards::new(),
@@ -204,6 +213,12 @@ impl Machine {
         };
         machine.introduce();
         machine
+    }
+
+    /// Lets streams' windows grow up to `widest`, out of `headroom`.
+    pub(crate) fn growing(mut self, widest: u32, headroom: Headroom) -> Self {
+        self.pace = Pace::new(widest, headroom);
+        self
     }
 
     fn introduce(&mut self) {
@@ -308,9 +323,22 @@ impl Machine {
 
     /// Forgets a closed stream's state.
     fn remove(&mut self, stream: u32) {
-        self.streams.remove(&stream);
+        if let Some(entry) = self.streams.remove(&stream)
+            && !entry.remote_ended
+        {
+            self.unwiden(entry.inflow.target());
+        }
         if self.streams.is_empty() && self.streams.capacity() > 16 {
             self.streams = HashMap::default();
+        }
+    }
+
+    /// A stream with this window takes no more bytes: what it added to the connection's is not needed.
+    fn unwiden(&mut self, window: u32) {
+        let width = window.saturating_sub(self.limits.stream_window);
+        if width > 0 && self.acknowledged {
+            self.pace.narrow(width);
+            self.retarget();
         }
     }
 
@@ -330,6 +358,7 @@ impl Machine {
             answered: false,
             taken: false,
             interims: 0,
+            taken_in_round: Taken::default(),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::frame::LARGEST;
 
+/// Bytes that are worth a WINDOW_UPDATE, however wide the window.
+const WORTH: u32 = 128 * 1024;
+
 /// What the peer may still send, and what it has to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inflow {
@@ -18,6 +21,20 @@ impl Inflow {
     pub(super) fn new(window: u32) -> Self {
         let target = window.min(LARGEST);
         Self { target, left: target.cast_signed(), owed: 0, urgent: false }
+    }
+
+    pub(super) fn target(&self) -> u32 {
+        self.target
+    }
+
+    /// What has come and has not been consumed.
+    pub(super) fn unread(&self) -> i64 {
+        i64::from(self.target) - i64::from(self.left) - self.owed
+    }
+
+    /// What is promised beyond the target: it has shrunk, and the peer has not used it yet.
+    pub(super) fn excess(&self) -> usize {
+        usize::try_from(-self.owed).unwrap_or(0)
     }
 
     /// The peer sent so many bytes. `Err` when it may not.
@@ -52,8 +69,10 @@ impl Inflow {
     }
 
     /// The increment to send, once it is worth a frame: half of the window. Who has not read that much has more to read.
+    /// An eighth of a wide one, because what is not told is missing on a long way.
     pub(super) fn announce(&mut self) -> Option<u32> {
-        self.announce_from(i64::from(self.target / 2))
+        let half = self.target / 2;
+        self.announce_from(i64::from(half.min(WORTH).max(self.target / 8)))
     }
 
     /// The same for the window of a connection, most of which may be held by streams that nobody reads: half of what

@@ -62,6 +62,9 @@ impl<C: Line + ?Sized> Inner<C> {
             if self.phase == Phase::Closed {
                 return Poll::Ready(self.failure.clone().unwrap_or(Failure::Ended));
             }
+            if self.machine.measures() {
+                self.machine.measure(tokio::time::Instant::now().into_std());
+            }
             match self.flush(cx) {
                 Poll::Ready(Err(error)) => {
                     self.phase = Phase::Closed;

@@ -81,6 +81,7 @@ impl Machine {
     fn on_acknowledged(&mut self) -> Result<(), Fault> {
         if !self.acknowledged {
             self.acknowledged = true;
+            self.pace.acknowledged();
             for entry in self.streams.values_mut() {
                 entry.inflow.shift(FIRST_WINDOW, self.limits.stream_window);
             }
@@ -129,6 +130,8 @@ impl Machine {
             frame::append(&mut self.out, kind::PING, ACK, 0, payload);
         } else if self.closing == Closing::Asked && payload == DRAIN_PING {
             self.closing = Closing::Heard;
+        } else {
+            self.pace.answered(payload);
         }
         Ok(())
     }

@@ -291,6 +291,8 @@ impl Machine {
     pub(super) fn remote_end<'a>(&mut self, stream: u32, sink: &mut dyn FnMut(Event<'a>)) {
         if let Some(entry) = self.streams.get_mut(&stream) {
             entry.remote_ended = true;
+            let window = entry.inflow.target();
+            self.unwiden(window);
             sink(Event::End { stream });
             self.remove_if_closed(stream);
         }

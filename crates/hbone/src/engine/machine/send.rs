@@ -132,8 +132,10 @@ impl Machine {
         let before = self.out.len();
         if let Some(entry) = self.streams.get_mut(&stream).filter(|entry| !entry.remote_ended) {
             entry.inflow.consume(bytes);
+            entry.taken_in_round.bytes += bytes as u64;
             if let Some(increment) = entry.inflow.announce() {
                 window_update(&mut self.out, stream, increment);
+                self.pace.due();
             }
         }
         self.discard(bytes);
@@ -146,11 +148,18 @@ impl Machine {
         if let Some(increment) = self.inflow.announce_shared() {
             window_update(&mut self.out, 0, increment);
         }
+        self.pace.settle(self.inflow.excess());
     }
 
     /// Changes the connection's receive window.
     pub(crate) fn set_window(&mut self, window: u32) {
-        self.inflow.retarget(window);
+        self.window = window;
+        self.retarget();
+    }
+
+    /// Brings the connection's receive window to what its streams need.
+    pub(super) fn retarget(&mut self) {
+        self.inflow.retarget(self.window.saturating_add(self.pace.width()));
         self.discard(0);
     }
 
@@ -221,7 +230,7 @@ pub(crate) struct Room {
     pub(crate) frame: usize,
 }
 
-fn window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
+pub(super) fn window_update(out: &mut Vec<u8>, stream: u32, increment: u32) {
     frame::append(out, kind::WINDOW_UPDATE, 0, stream, &increment.to_be_bytes());
 }
 
