@@ -17,7 +17,7 @@ use crate::{Wanted, source};
 pub fn check(arguments: &Check, output: &mut dyn Write) -> anyhow::Result<bool> {
     let which = &arguments.which;
     source::readable(&which.config)?;
-    let (pods, nodes) = source::read(&which.config, &which.node).map_err(|problems| {
+    let (pods, nodes) = source::read(&mut source::files(&which.config), &which.node).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the configuration is invalid: {}", lines.join("\n"))
     })?;

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_kubernetes::{Problem, read_directory, validate_set};
+use ambit_kubernetes::{Directory, Limits, Loaded, Problem};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::wanted::nodes;
+use crate::wanted::{concerns, nodes};
 use crate::{NodeName, Pods, wanted};
 use fingerprint::Fingerprint;
 
@@ -43,17 +43,35 @@ pub(crate) fn readable(directory: &Path) -> Result<(), SourceError> {
     fs::read_dir(directory).map(drop).map_err(|source| SourceError { path: directory.to_owned(), source })
 }
 
+/// What of a file concerns a node.
+pub(crate) struct Part {
+    objects: Vec<Loaded>,
+    nodes: BTreeSet<String>,
+}
+
+/// The directory as it was read last: of each file only what concerns the node.
+pub(crate) type Files = Directory<Part>;
+
+/// A directory of which nothing was read yet.
+pub(crate) fn files(directory: &Path) -> Files {
+    Directory::new(directory, Limits::default())
+}
+
 /// The node's pods, and the nodes that have pods, as they are in the directory now.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(crate) fn read(directory: &Path, node: &NodeName) -> Result<(Pods, BTreeSet<String>), Vec<Problem>> {
-    let resources = read_directory(directory)?;
-    let problems = validate_set(&resources.objects);
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    Ok((wanted(&resources.objects, node.as_str()), nodes(&resources.objects)))
+pub(crate) fn read(files: &mut Files, node: &NodeName) -> Result<(Pods, BTreeSet<String>), Vec<Problem>> {
+    let parts = files.read(|resources| {
+        let nodes = nodes(&resources.objects);
+        let mut objects = resources.objects;
+        objects.retain(|loaded| concerns(loaded, node.as_str()));
+        objects.shrink_to_fit();
+        Part { objects, nodes }
+    })?;
+    let objects = parts.iter().flat_map(|part| &part.objects);
+    let nodes = parts.iter().flat_map(|part| part.nodes.iter().cloned()).collect();
+    Ok((wanted(objects, node.as_str()), nodes))
 }
 
 /// What to say when pods are on other nodes and none is on this one.
@@ -87,20 +105,25 @@ pub(crate) async fn follow(
 ) {
     let woken = Arc::new(Notify::new());
     let _watcher = watcher(&directory, &woken);
-    let mut last = None;
+    let (mut last, mut known) = (None, None);
     let mut said = BTreeSet::new();
     while !out.is_closed() {
         let (at, name) = (directory.clone(), node.clone());
-        let before = last.clone();
+        let (before, kept) = (last.clone(), known.take());
         let began = Instant::now();
         let looked = tokio::task::spawn_blocking(move || {
             let now = Fingerprint::of(&at);
             // A file that changes while it is read has another fingerprint next time.
-            (before.as_ref() != Some(&now)).then(|| (now, read(&at, &name)))
+            let mut known: Files = kept.unwrap_or_else(|| files(&at));
+            let read = (before.as_ref() != Some(&now)).then(|| (now, read(&mut known, &name)));
+            (known, read)
         });
-        if let Ok(Some((fingerprint, outcome))) = looked.await {
-            last = Some(fingerprint);
-            publish(outcome, &mut said, &out);
+        if let Ok((files, read)) = looked.await {
+            known = Some(files);
+            if let Some((fingerprint, outcome)) = read {
+                last = Some(fingerprint);
+                publish(outcome, &mut said, &out);
+            }
         }
         out.send_modify(|sourced| sourced.as_of = Some(began));
         tokio::select! {

@@ -48,11 +48,12 @@ impl Wanted {
 }
 
 /// The pods whose `spec.nodeName` is `node`.
-pub fn wanted(objects: &[Loaded], node: &str) -> Pods {
+pub fn wanted<'a>(objects: impl IntoIterator<Item = &'a Loaded> + Clone, node: &str) -> Pods {
     let namespaces: BTreeMap<&str, &Namespace> = objects
-        .iter()
+        .clone()
+        .into_iter()
         .filter_map(|loaded| match &loaded.object {
-            Object::Namespace(namespace) => Some((namespace.metadata.name.as_str(), namespace)),
+            Object::Namespace(namespace) => Some((namespace.metadata.name.as_str(), &**namespace)),
             _ => None,
         })
         .collect();
@@ -74,7 +75,17 @@ pub(crate) fn nodes(objects: &[Loaded]) -> BTreeSet<String> {
         Object::Pod(pod) => pod.node(),
         _ => None,
     });
-    pods.map(str::to_owned).collect()
+    let names: BTreeSet<&str> = pods.collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether an object has a part in what [`wanted`] says for a node.
+pub(crate) fn concerns(loaded: &Loaded, node: &str) -> bool {
+    match &loaded.object {
+        Object::Namespace(_) => true,
+        Object::Pod(pod) => pod.node() == Some(node),
+        _ => false,
+    }
 }
 
 fn one(pod: &Pod, namespace: Option<&Namespace>) -> Wanted {

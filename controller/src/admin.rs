@@ -60,10 +60,10 @@ fn dump(in_force: Option<&InForce>) -> Value {
         .pods()
         .map(|(node, pod)| json!({"node": node, "namespace": pod.namespace, "name": pod.name}))
         .collect();
-    let objects: Vec<String> = now.configuration.objects.iter().map(Object::to_string).collect();
-    let workloads: Vec<Value> = now.index.workloads.iter().map(workload).collect();
-    let services: Vec<Value> = now.index.services.iter().map(service).collect();
-    let policies: Vec<Value> = now.index.policies.iter().map(policy).collect();
+    let objects: Vec<String> = now.configuration.objects().map(Object::to_string).collect();
+    let workloads: Vec<Value> = now.index.workloads().into_iter().map(|one| workload(one)).collect();
+    let services: Vec<Value> = now.index.services().into_iter().map(|one| service(one)).collect();
+    let policies: Vec<Value> = now.index.policies().into_iter().map(|one| policy(one)).collect();
     json!({
         "since": jiff::Timestamp::try_from(now.since).map(|since| since.to_string()).ok(),
         "objects": objects,
@@ -71,7 +71,7 @@ fn dump(in_force: Option<&InForce>) -> Value {
         "workloads": workloads,
         "services": services,
         "policies": policies,
-        "notes": now.index.notes,
+        "notes": now.index.notes(),
     })
 }
 

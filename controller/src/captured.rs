@@ -1,8 +1,10 @@
 //! Which pods the node agents have captured: kept on disk, because a captured pod is never announced as plaintext.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use ambit_kubernetes::{Namespace, Object, Pod, enrolled};
+use ambit_kubernetes::Pod;
+use ambit_model::Text;
 use serde::{Deserialize, Serialize};
 
 use crate::state::{Access, StateDirectory, StateError};
@@ -42,13 +44,13 @@ pub struct NodeReport {
 /// The captured pods of every node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
-    nodes: BTreeMap<String, BTreeSet<CapturedPod>>,
+    nodes: BTreeMap<String, Arc<BTreeSet<CapturedPod>>>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
-    nodes: BTreeMap<String, BTreeSet<CapturedPod>>,
+    nodes: BTreeMap<String, Arc<BTreeSet<CapturedPod>>>,
 }
 
 /// Why the captured pods are not known.
@@ -95,20 +97,25 @@ impl Captured {
         if pods.is_empty() {
             nodes.remove(node.as_str());
         } else {
-            nodes.insert(node.as_str().to_owned(), pods);
+            nodes.insert(node.as_str().to_owned(), Arc::new(pods));
         }
         Self { nodes }
     }
 
-    /// What is known after a report, given the configuration in force (`None` before the first). Pods that the report
+    /// What is known after a report, given the node's enrolled pods (`None` before the first configuration). Pods that the report
     /// does not name are dropped, but not those that are enrolled there, unless it releases them: were they announced
     /// as plaintext, their peers would send it. Without a configuration nobody knows who is enrolled, so all stay.
     #[must_use]
-    pub fn after(&self, node: &NodeName, report: NodeReport, objects: Option<&[Object]>) -> Self {
+    pub fn after<'a>(
+        &self,
+        node: &NodeName,
+        report: NodeReport,
+        enrolled: Option<impl Iterator<Item = &'a Pod>>,
+    ) -> Self {
         let mut pods: BTreeSet<_> = report.pods.into_iter().collect();
         if let Some(before) = self.nodes.get(node.as_str()).filter(|_| !report.released) {
-            let kept: Vec<_> = match objects {
-                Some(objects) => enrolled_on(node, objects)
+            let kept: Vec<_> = match enrolled {
+                Some(enrolled) => enrolled
                     .filter(|pod| same(&pods, pod).is_none())
                     .filter_map(|pod| same(before, pod).cloned())
                     .collect(),
@@ -126,7 +133,9 @@ impl Captured {
     pub fn without(&self, mut gone: impl FnMut(&str, &CapturedPod) -> bool) -> Self {
         let mut nodes = self.nodes.clone();
         for (node, pods) in &mut nodes {
-            pods.retain(|pod| !gone(node, pod));
+            if pods.iter().any(|pod| gone(node, pod)) {
+                Arc::make_mut(pods).retain(|pod| !gone(node, pod));
+            }
         }
         nodes.retain(|_, pods| !pods.is_empty());
         Self { nodes }
@@ -137,26 +146,24 @@ impl Captured {
         pod.node().and_then(|node| self.nodes.get(node)).is_some_and(|pods| same(pods, pod).is_some())
     }
 
+    /// Namespace and name of the pods that these and others tell differently.
+    pub fn differing(&self, others: &Self) -> Vec<(Text, Text)> {
+        let nothing = Arc::default();
+        let nodes: BTreeSet<&String> = self.nodes.keys().chain(others.nodes.keys()).collect();
+        let pairs = nodes.into_iter().map(|node| {
+            (self.nodes.get(node).unwrap_or(&nothing), others.nodes.get(node).unwrap_or(&nothing))
+        });
+        let pairs = pairs.filter(|(ours, theirs)| !Arc::ptr_eq(ours, theirs));
+        pairs
+            .flat_map(|(ours, theirs)| ours.symmetric_difference(theirs))
+            .map(|pod| (pod.namespace.as_str().into(), pod.name.as_str().into()))
+            .collect()
+    }
+
     /// All of them, as node and pod.
     pub fn pods(&self) -> impl Iterator<Item = (&str, &CapturedPod)> {
         self.nodes.iter().flat_map(|(node, pods)| pods.iter().map(move |pod| (node.as_str(), pod)))
     }
-}
-
-/// The enrolled pods of a node; one that ended is not enrolled.
-fn enrolled_on<'a>(node: &'a NodeName, objects: &'a [Object]) -> impl Iterator<Item = &'a Pod> {
-    let namespaces: HashMap<&str, &Namespace> = objects
-        .iter()
-        .filter_map(|object| match object {
-            Object::Namespace(namespace) => Some((&*namespace.metadata.name, namespace)),
-            _ => None,
-        })
-        .collect();
-    let pods = objects.iter().filter_map(|object| match object {
-        Object::Pod(pod) if pod.node() == Some(node.as_str()) => Some(pod),
-        _ => None,
-    });
-    pods.filter(move |pod| enrolled(pod, namespaces.get(&*pod.metadata.namespace).copied()).is_enrolled())
 }
 
 /// The entry that is this very pod, as far as uids are known; a pod written by hand has none.

@@ -33,14 +33,14 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn validate(arguments: &CheckArguments) -> Outcome {
     crate::source::Source::open(&arguments.config)?;
-    match check::read(&arguments.config) {
+    match check::read(&mut check::files(&arguments.config)) {
         Ok(configuration) => {
-            for warning in &configuration.warnings {
+            for warning in configuration.warnings() {
                 say(&format!("warning: {warning}"));
             }
             let mesh = crate::MeshSettings::default();
-            let index = crate::index::build(&configuration.objects, &Default::default(), &mesh);
-            for note in &index.notes {
+            let index = crate::index::build(configuration.objects(), &Default::default(), &mesh);
+            for note in index.notes().iter() {
                 say(&format!("warning: {note}"));
             }
             say(&summary(&configuration));
@@ -58,7 +58,7 @@ fn validate(arguments: &CheckArguments) -> Outcome {
 /// How many objects there are of each kind.
 fn summary(configuration: &Configuration) -> String {
     let count = |kind: Kind| {
-        let count = configuration.objects.iter().filter(|object| object.kind() == kind).count();
+        let count = configuration.objects().filter(|object| object.kind() == kind).count();
         (count > 0).then(|| format!("{count} {kind}"))
     };
     let kinds: Vec<String> = Kind::ALL.into_iter().filter_map(count).collect();

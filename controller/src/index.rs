@@ -2,53 +2,44 @@
 //!
 //! The rules are those of Istio's ambient index; what differs is told where it does. On a bare machine nobody writes a
 //! pod's status in full, so a pod without conditions counts as ready and one without a phase as running
-//! (docs/decisions/0001-bare-machine-pods.md).
+//! (docs/decisions/0001-bare-machine-pods.md). What one change can affect, and nothing else, is derived anew
+//! (docs/decisions/0013-changes-cost-what-changed.md).
 
+mod affected;
 mod balancing;
+mod indexer;
+mod listed;
 mod matches;
 mod objects;
 mod peer_authentication;
 mod policies;
 mod ports;
+mod published;
 mod services;
 mod slices;
 mod waypoints;
 mod workloads;
 
+use std::sync::Arc;
+
 use ambit_kubernetes::Object;
-use ambit_model::{Policy, Service, Workload};
 
 use crate::captured::Captured;
 use crate::settings::MeshSettings;
-use objects::Objects;
 
-/// What is published.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Index {
-    /// Workloads, by uid.
-    pub workloads: Vec<Workload>,
-    /// Services, by key.
-    pub services: Vec<Service>,
-    /// Policies, by key.
-    pub policies: Vec<Policy>,
-    /// What has less effect than its author may expect, one line each.
-    pub notes: Vec<String>,
-}
+pub use indexer::Indexer;
+pub use published::{Delta, Difference, Index};
 
 /// Maps a valid configuration. `captured` says which pods are reached over HBONE beside those whose annotation does.
-pub fn build(objects: &[Object], captured: &Captured, mesh: &MeshSettings) -> Index {
-    let mut notes = waypoints::notes(objects);
-    let objects = Objects::new(objects, mesh);
-    let authentication = peer_authentication::Effective::new(&objects, &mut notes);
-    let mut policies = policies::policies(&objects, &mut notes);
-    policies.extend(authentication.policies());
-    policies.sort_by(|one, other| one.key.cmp(&other.key));
-    let mut services = services::services(&objects);
-    services.sort_by(|one, other| one.key.cmp(&other.key));
-    let mut workloads = workloads::workloads(&objects, captured, &authentication, &mut notes);
-    workloads.extend(slices::workloads(&objects, &mut notes));
-    workloads.sort_by(|one, other| one.uid.cmp(&other.uid));
-    Index { workloads, services, policies, notes }
+pub fn build<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
+    captured: &Captured,
+    mesh: &MeshSettings,
+) -> Index {
+    let mut indexer = Indexer::new(mesh.clone());
+    let objects: Vec<Object> = objects.into_iter().cloned().collect();
+    indexer.update(&[], &objects, Arc::new(captured.clone()));
+    indexer.index()
 }
 
 #[cfg(test)]

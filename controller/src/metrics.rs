@@ -92,15 +92,17 @@ impl Metrics {
         self.last_good.set(unix(at));
     }
 
-    pub(crate) fn counts(&self, index: &Index, objects: &[Object]) {
+    /// What is published, and how the number of objects changed.
+    pub(crate) fn counts(&self, index: &Index, removed: &[Object], added: &[Object]) {
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
         for kind in Kind::ALL {
-            let of_kind = objects.iter().filter(|object| object.kind() == kind).count();
-            self.objects.with([kind.name()]).set(count(of_kind));
+            let of_kind =
+                |objects: &[Object]| count(objects.iter().filter(|object| object.kind() == kind).count());
+            self.objects.with([kind.name()]).add(of_kind(added) - of_kind(removed));
         }
-        self.published.with(["workload"]).set(count(index.workloads.len()));
-        self.published.with(["service"]).set(count(index.services.len()));
-        self.published.with(["policy"]).set(count(index.policies.len()));
+        for (name, length) in ["workload", "service", "policy"].into_iter().zip(index.counts()) {
+            self.published.with([name]).set(count(length));
+        }
     }
 }
 

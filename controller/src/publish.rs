@@ -1,25 +1,28 @@
 //! What is in force: one writer that takes configurations and captured pods, and publishes what follows from both.
 
+mod residents;
+
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ambit_identity::Clock;
-use ambit_kubernetes::{Object, Pod};
+use ambit_model::Text;
 use ambit_xds::{Kind, Resource, Store};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::captured::{Captured, CapturedPod, NodeReport};
 use crate::check::Configuration;
-use crate::index::{self, Index};
+use crate::index::{Delta, Difference, Index, Indexer};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::settings::MeshSettings;
 use crate::source::Reading;
 use crate::state::{StateDirectory, StateError};
 use crate::tokens::NodeName;
+use residents::Residents;
 
 /// Problems that are logged one by one: one mistake, such as a missing Namespace, may hit every object.
 const MOST_PROBLEMS: usize = 50;
@@ -33,30 +36,19 @@ pub struct InForce {
     /// The last valid configuration.
     pub configuration: Arc<Configuration>,
     /// What was made of them.
-    pub index: Arc<Index>,
+    pub index: Index,
     /// The pods that agents have captured.
     pub captured: Arc<Captured>,
     /// When the configuration came into force.
     pub since: SystemTime,
     /// Which identities live on which node.
-    residents: Arc<HashSet<Resident>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Resident {
-    node: String,
-    namespace: String,
-    service_account: String,
+    residents: Residents,
 }
 
 impl InForce {
     /// Whether some live pod on `node` has this identity.
     pub fn lives_on(&self, node: &NodeName, namespace: &str, service_account: &str) -> bool {
-        self.residents.contains(&Resident {
-            node: node.as_str().to_owned(),
-            namespace: namespace.to_owned(),
-            service_account: service_account.to_owned(),
-        })
+        self.residents.lives_on(node, namespace, service_account)
     }
 }
 
@@ -90,19 +82,20 @@ impl Reports {
 /// The one writer.
 #[derive(Debug)]
 pub struct Publisher {
-    mesh: MeshSettings,
     state: StateDirectory,
     store: Store,
     names: Names,
     metrics: Metrics,
     clock: Clock,
+    indexer: Indexer,
+    residents: Residents,
     configuration: Option<Arc<Configuration>>,
     since: SystemTime,
     captured: Arc<Captured>,
     /// Captured pods that the configuration does not hold, and since when.
     absent: HashMap<(String, CapturedPod), Instant>,
     /// What has been said about the index.
-    notes: Vec<String>,
+    notes: Arc<[String]>,
     in_force: watch::Sender<Option<InForce>>,
 }
 
@@ -118,7 +111,8 @@ impl Publisher {
     ) -> Self {
         let since = clock.now();
         Self {
-            mesh,
+            indexer: Indexer::new(mesh),
+            residents: Residents::default(),
             state,
             store,
             names: Names::default(),
@@ -128,7 +122,7 @@ impl Publisher {
             since,
             captured: Arc::new(captured),
             absent: HashMap::new(),
-            notes: Vec::new(),
+            notes: Arc::default(),
             in_force: watch::Sender::new(None),
         }
     }
@@ -183,36 +177,39 @@ impl Publisher {
     }
 
     async fn configure(&mut self, configuration: Arc<Configuration>) {
-        for warning in &configuration.warnings {
+        for warning in configuration.warnings() {
             tracing::warn!("{warning}");
         }
+        let nothing = Configuration::default();
+        let (removed, added) = configuration.since(self.configuration.as_deref().unwrap_or(&nothing));
         self.configuration = Some(configuration);
         self.since = self.clock.now();
+        let delta = self.indexer.update(&removed, &added, self.captured.clone());
+        self.residents.update(&removed, &added);
+        // Those that it forgets are of no pod that is published.
         self.forget_absent().await;
-        let Some(index) = self.publish() else { return };
+        let Some(index) = self.publish(&delta) else { return };
+        self.metrics.counts(&index, &removed, &added);
         self.metrics.configuration_applied(self.since);
-        for note in index.notes.iter().filter(|note| !self.notes.contains(note)) {
-            tracing::warn!("{note}");
-        }
-        self.notes = index.notes.clone();
-        let (workloads, services) = (index.workloads.len(), index.services.len());
-        let policies = index.policies.len();
+        self.say(index.notes());
+        let [workloads, services, policies] = index.counts();
         tracing::info!(workloads, services, policies, "configuration applied");
     }
 
     /// Forgets captured pods that have been out of the configuration for a while. Not at once: a file that an editor
     /// takes away for a moment must not make its pods plaintext when it comes back.
     async fn forget_absent(&mut self) {
-        let Some(configuration) = self.configuration.clone() else { return };
-        let pods = configuration.objects.iter().filter_map(pod_of);
-        let there: HashSet<(&str, &str, &str)> = pods
-            .filter_map(|pod| Some((pod.node()?, &*pod.metadata.namespace, &*pod.metadata.name)))
-            .collect();
+        if self.configuration.is_none() {
+            return;
+        }
         let now = Instant::now();
         let absent = self
             .captured
             .pods()
-            .filter(|(node, pod)| !there.contains(&(*node, &*pod.namespace, &*pod.name)))
+            .filter(|(node, captured)| {
+                let pod = self.indexer.pod(&captured.namespace, &captured.name);
+                pod.and_then(|pod| pod.node()) != Some(*node)
+            })
             .map(|(node, pod)| {
                 let key = (node.to_owned(), pod.clone());
                 let since = self.absent.get(&key).copied().unwrap_or(now);
@@ -220,6 +217,9 @@ impl Publisher {
             })
             .collect();
         self.absent = absent;
+        if self.absent.is_empty() {
+            return;
+        }
         let gone = |(node, pod): (&str, &CapturedPod)| {
             self.absent.get(&(node.to_owned(), pod.clone())).is_some_and(|since| now - *since >= GONE)
         };
@@ -238,15 +238,19 @@ impl Publisher {
     async fn report(&mut self, node: &NodeName, report: NodeReport) -> Result<(), StateError> {
         // Named again, they are awaited for their full time.
         self.absent.retain(|(of, _), _| of != node.as_str());
-        let objects = self.configuration.as_ref().map(|configuration| &*configuration.objects);
-        let next = self.captured.after(node, report, objects);
+        let configured = self.configuration.is_some();
+        let enrolled = configured.then(|| self.indexer.enrolled_on(node.as_str()));
+        let next = self.captured.after(node, report, enrolled);
         if next == *self.captured {
             return Ok(());
         }
         // On disk first: what has been served is known after a restart, too.
         self.keep(&next).await?;
         self.captured = Arc::new(next);
-        self.publish();
+        if configured {
+            let delta = self.indexer.update(&[], &[], self.captured.clone());
+            self.publish(&delta);
+        }
         let captured = self.captured.pods().filter(|(of, _)| *of == node.as_str()).count();
         tracing::info!(%node, captured, "captured pods reported");
         Ok(())
@@ -263,15 +267,13 @@ impl Publisher {
         }
     }
 
-    /// Publishes what follows from configuration and captured pods.
-    fn publish(&self) -> Option<Arc<Index>> {
+    /// Publishes what the indexer found different.
+    fn publish(&self, delta: &Delta) -> Option<Index> {
         let configuration = self.configuration.clone()?;
-        let objects = &configuration.objects;
-        let index = Arc::new(index::build(objects, &self.captured, &self.mesh));
-        self.serve(&index);
-        self.metrics.counts(&index, objects);
+        let index = self.indexer.index();
+        self.serve(delta);
         self.in_force.send_replace(Some(InForce {
-            residents: Arc::new(objects.iter().filter_map(pod_of).filter_map(resident).collect()),
+            residents: self.residents.clone(),
             configuration,
             index: index.clone(),
             captured: self.captured.clone(),
@@ -282,40 +284,41 @@ impl Publisher {
 
     /// Policies come before the workloads that list them and go after them; a policy that takes another's place is
     /// there before the other goes, because without any ALLOW everything is allowed.
-    fn serve(&self, index: &Index) {
-        self.names.replace(index);
-        let policies: Vec<Resource> = index.policies.iter().map(Resource::policy).collect();
-        self.store.update(Kind::Authorization, policies.iter().cloned(), []);
-        let services = index.services.iter().map(Resource::service);
-        let workloads = index.workloads.iter().map(Resource::workload);
-        self.store.publish(Kind::Address, services.chain(workloads));
-        self.store.publish(Kind::Authorization, policies);
+    fn serve(&self, delta: &Delta) {
+        self.names.update(delta);
+        let policies = come(&delta.policies).map(Resource::policy);
+        self.store.update(Kind::Authorization, policies, []);
+        let services = come(&delta.services).map(Resource::service);
+        let workloads = come(&delta.workloads).map(Resource::workload);
+        let removed = gone(&delta.services).chain(gone(&delta.workloads));
+        self.store.update(Kind::Address, services.chain(workloads), removed);
+        self.store.update(Kind::Authorization, [], gone(&delta.policies));
     }
+
+    /// Says what was not said before.
+    fn say(&mut self, notes: &Arc<[String]>) {
+        let before: HashSet<&String> = self.notes.iter().collect();
+        for note in notes.iter().filter(|note| !before.contains(note)) {
+            tracing::warn!("{note}");
+        }
+        self.notes = notes.clone();
+    }
+}
+
+/// What is there after a change and differs.
+fn come<T>(differences: &[Difference<T>]) -> impl Iterator<Item = &T> {
+    differences.iter().filter_map(|difference| difference.new.as_deref())
+}
+
+/// The names of what is not there any more.
+fn gone<T>(differences: &[Difference<T>]) -> impl Iterator<Item = Text> {
+    differences.iter().filter(|difference| difference.new.is_none()).map(|difference| difference.name.clone())
 }
 
 /// A channel for reports, with the end that the writer reads.
 pub fn reports() -> (Reports, mpsc::Receiver<Report>) {
     let (sender, receiver) = mpsc::channel(16);
     (Reports(sender), receiver)
-}
-
-fn pod_of(object: &Object) -> Option<&Pod> {
-    match object {
-        Object::Pod(pod) => Some(pod),
-        _ => None,
-    }
-}
-
-/// The identity of a pod that may have certificates: Pending, Running, or without a phase, which counts as Running.
-fn resident(pod: &Pod) -> Option<Resident> {
-    use ambit_kubernetes::PodPhase::{Pending, Running};
-    let live = matches!(pod.status.phase, None | Some(Pending | Running));
-    let node = pod.node().filter(|_| live)?;
-    Some(Resident {
-        node: node.to_owned(),
-        namespace: pod.metadata.namespace.clone(),
-        service_account: pod.service_account().to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The directory: watched, read as a whole when it settles, and handed on when it is different.
+//! The directory: watched, read where it changed when it settles, and handed on when it is different.
 
 mod fingerprint;
 mod notices;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use ambit_kubernetes::Problem;
 use tokio::time::Instant;
 
-use crate::check::{self, Configuration};
+use crate::check::{self, Configuration, Files};
 use fingerprint::fingerprint;
 use notices::Notices;
 
@@ -51,6 +51,8 @@ pub enum SourceError {
 #[derive(Debug)]
 pub struct Source {
     directory: PathBuf,
+    /// Away while it is read.
+    files: Option<Files>,
     last: Option<Reading>,
     /// Of the directory, from before it was read last.
     fingerprint: u64,
@@ -60,7 +62,7 @@ impl Source {
     /// A directory that must exist now; it may vanish later, which counts as invalid.
     pub fn open(directory: &Path) -> Result<Self, SourceError> {
         match std::fs::read_dir(directory) {
-            Ok(_) => Ok(Self { directory: directory.to_owned(), last: None, fingerprint: 0 }),
+            Ok(_) => Ok(Self { directory: directory.to_owned(), files: None, last: None, fingerprint: 0 }),
             Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
                 Err(SourceError::NotDirectory(directory.to_owned()))
             }
@@ -76,10 +78,12 @@ impl Source {
 
     async fn load(&mut self) -> Option<Reading> {
         let directory = self.directory.clone();
-        let load = move || (fingerprint(&directory), check::read(&directory));
+        let mut files = self.files.take().unwrap_or_else(|| check::files(&directory));
+        let load = move || (fingerprint(&directory), check::read(&mut files), files);
         match tokio::task::spawn_blocking(load).await {
-            Ok((fingerprint, outcome)) => {
+            Ok((fingerprint, outcome, files)) => {
                 self.fingerprint = fingerprint;
+                self.files = Some(files);
                 Some(outcome.map_or_else(Reading::Invalid, |valid| Reading::Valid(Arc::new(valid))))
             }
             Err(panic) => {
@@ -139,9 +143,7 @@ impl Source {
 impl Reading {
     fn same_as(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Valid(ours), Self::Valid(theirs)) => {
-                ours.objects == theirs.objects && ours.warnings == theirs.warnings
-            }
+            (Self::Valid(ours), Self::Valid(theirs)) => ours.same_as(theirs),
             (Self::Invalid(ours), Self::Invalid(theirs)) => ours == theirs,
             _ => false,
         }

@@ -15,6 +15,7 @@ const STATIC_STRICT: &str = "istio_converted_static_strict";
 const CONVERTED: &str = "converted_peer_authentication_";
 
 /// What holds for each workload.
+#[derive(Debug)]
 pub(super) struct Effective {
     strict: Text,
     root: String,
@@ -25,12 +26,14 @@ pub(super) struct Effective {
     selecting: HashMap<String, Vec<Selecting>>,
 }
 
+#[derive(Debug)]
 struct Selecting {
     policy: PeerAuthentication,
     outcome: Outcome,
 }
 
 /// What a PeerAuthentication with a selector comes to.
+#[derive(Debug)]
 enum Outcome {
     Strict,
     Permissive,
@@ -39,8 +42,8 @@ enum Outcome {
 }
 
 impl Effective {
-    pub(super) fn new(objects: &Objects<'_>, notes: &mut Vec<String>) -> Self {
-        let mut ordered = objects.authentication.clone();
+    pub(super) fn new(objects: &Objects, notes: &mut Vec<String>) -> Self {
+        let mut ordered: Vec<_> = objects.authentication.iter().map(|policy| &**policy).collect();
         // The oldest wins. One written by hand has no age and comes first, as an unset time does in Kubernetes.
         ordered.sort_by_key(|policy| {
             let metadata = &policy.metadata;

@@ -9,26 +9,22 @@ use ambit_model::policy::{Action, Clause, Rule, Scope};
 use ambit_model::{Policy, Text};
 
 use super::matches::{self, Part};
-use super::objects::Objects;
-
-pub(super) fn policies(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<Policy> {
-    objects.authorization.iter().filter_map(|policy| one(policy, objects, notes)).collect()
-}
+use super::objects::{Objects, Place, place};
 
 /// The keys of the policies whose selectors pick the pod, from its own namespace and the root namespace.
-pub(super) fn selecting<'a>(pod: &'a Pod, objects: &'a Objects<'_>) -> impl Iterator<Item = Text> + 'a {
-    let root = objects.mesh.root_namespace.as_str();
-    objects.authorization.iter().filter_map(move |policy| {
-        let namespace = policy.metadata.namespace.as_str();
+pub(super) fn selecting<'a>(pod: &'a Pod, objects: &'a Objects) -> impl Iterator<Item = Text> + 'a {
+    let (root, own) = (objects.mesh.root_namespace.as_str(), pod.metadata.namespace.as_str());
+    let elsewhere = objects.authorization.of(own).filter(move |_| own != root);
+    objects.authorization.of(root).chain(elsewhere).filter_map(|policy| {
         action(policy)?;
-        let here = namespace == root || namespace == pod.metadata.namespace;
         let selector = policy.spec.selector.as_ref()?;
-        (here && selector.matches(&pod.metadata.labels)).then(|| key(policy))
+        selector.matches(&pod.metadata.labels).then(|| key(&place(&policy.metadata)))
     })
 }
 
-fn key(policy: &AuthorizationPolicy) -> Text {
-    format!("{}/{}", policy.metadata.namespace, policy.metadata.name).into()
+/// The key of the policy at this place.
+pub(super) fn key((namespace, name): &Place) -> Text {
+    format!("{namespace}/{name}").into()
 }
 
 /// What a policy does here; `None` for one that is not for a node proxy.
@@ -43,8 +39,13 @@ fn action(policy: &AuthorizationPolicy) -> Option<Action> {
     }
 }
 
-fn one(policy: &AuthorizationPolicy, objects: &Objects<'_>, notes: &mut Vec<String>) -> Option<Policy> {
-    let key = key(policy);
+/// A policy for node proxies; `None` for another.
+pub(super) fn policy(
+    policy: &AuthorizationPolicy,
+    objects: &Objects,
+    notes: &mut Vec<String>,
+) -> Option<Policy> {
+    let key = key(&place(&policy.metadata));
     let mut note = |text: &str| notes.push(format!("AuthorizationPolicy {key}: {text}"));
     let Some(action) = action(policy) else {
         note(match policy.spec.action {

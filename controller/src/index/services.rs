@@ -9,12 +9,8 @@ use super::balancing::balancing;
 use super::objects::Objects;
 use super::ports::service_ports;
 
-pub(super) fn services(objects: &Objects<'_>) -> Vec<Service> {
-    objects.services().map(|service| one(service, objects)).collect()
-}
-
 /// A headless Service has no addresses: its workloads are matched by their own.
-fn one(object: &Object, objects: &Objects<'_>) -> Service {
+pub(super) fn service(object: &Object, objects: &Objects) -> Service {
     let mut service = Service::new(&object.metadata.name, objects.service_key(object));
     let address = |ip| ServiceAddress::Ip(NetworkAddress::new(objects.network().clone(), ip));
     service.addresses = object.addresses().into_iter().map(address).collect();

@@ -1,6 +1,7 @@
 //! Endpoints that are no pods, from EndpointSlices, as workloads.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ambit_kubernetes::{AddressType, Endpoint, EndpointSlice, Service};
 use ambit_model::identity::InvalidIdentity;
@@ -16,12 +17,11 @@ use super::ports::slice_ports;
 /// An address of a published pod makes none, whether the endpoint refers to the pod or not: beside the pod, which may be
 /// captured, it would be a second way to the same place, in plaintext. Istio goes by the reference alone; but there a
 /// controller writes it, and by hand people leave it out.
-pub(super) fn workloads(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<Workload> {
+pub(super) fn workloads(objects: &Objects, notes: &mut Vec<String>) -> Vec<Workload> {
     let mut workloads = Vec::new();
-    for slice in &objects.slices {
+    for slice in objects.slices.iter() {
         let namespace = &slice.metadata.namespace;
-        let named = |service: &&&Service| slice.service_name() == Some(&service.metadata.name);
-        let Some(service) = objects.services_of(namespace).iter().find(named) else { continue };
+        let Some(service) = service_of(slice, objects) else { continue };
         if slice.address_type == AddressType::FQDN {
             continue;
         }
@@ -45,12 +45,17 @@ pub(super) fn workloads(objects: &Objects<'_>, notes: &mut Vec<String>) -> Vec<W
     workloads
 }
 
+/// The Service that a slice names.
+pub(super) fn service_of<'a>(slice: &EndpointSlice, objects: &'a Objects) -> Option<&'a Arc<Service>> {
+    objects.services.get(&slice.metadata.namespace, slice.service_name()?)
+}
+
 /// The namespace, name and uid of the pod behind an endpoint of a slice in this namespace: the one it refers to, else the
 /// one whose address it has. A reference out of the namespace counts for nothing.
 pub(super) fn pod_behind<'a>(
     endpoint: &'a Endpoint,
     namespace: &'a str,
-    objects: &Objects<'a>,
+    objects: &'a Objects,
 ) -> Option<(&'a str, &'a str, Option<&'a str>)> {
     match &endpoint.target_ref {
         Some(target) if target.kind == "Pod" => {
@@ -74,7 +79,7 @@ fn one(
     endpoint: &Endpoint,
     slice: &EndpointSlice,
     service: &Service,
-    objects: &Objects<'_>,
+    objects: &Objects,
 ) -> Result<Workload, InvalidIdentity> {
     let (namespace, name) = (&slice.metadata.namespace, &slice.metadata.name);
     let cluster = &objects.mesh.cluster_id;

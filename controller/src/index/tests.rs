@@ -1,5 +1,6 @@
 //! Each rule of the mapping on its own, from YAML to the published value.
 
+mod incremental;
 mod narrowing;
 mod peer_authentication;
 mod policies;
@@ -37,20 +38,20 @@ fn captured(node: &str, pod: (&str, &str, Option<&str>)) -> Captured {
 impl Index {
     #[track_caller]
     fn workload(&self, name: &str) -> &Workload {
-        let found = self.workloads.iter().find(|workload| &*workload.name == name);
-        found.unwrap_or_else(|| panic!("no workload {name} in {:?}", self.workloads))
+        let found = self.workloads().into_iter().find(|workload| &*workload.name == name);
+        found.unwrap_or_else(|| panic!("no workload {name} in {:?}", self.workloads()))
     }
 
     #[track_caller]
     fn service(&self, name: &str) -> &Service {
-        let found = self.services.iter().find(|service| &*service.name == name);
-        found.unwrap_or_else(|| panic!("no service {name} in {:?}", self.services))
+        let found = self.services().into_iter().find(|service| &*service.name == name);
+        found.unwrap_or_else(|| panic!("no service {name} in {:?}", self.services()))
     }
 
     #[track_caller]
     fn policy(&self, key: &str) -> &Policy {
-        let found = self.policies.iter().find(|policy| &*policy.key == key);
-        found.unwrap_or_else(|| panic!("no policy {key} in {:?}", self.policies))
+        let found = self.policies().into_iter().find(|policy| &*policy.key == key);
+        found.unwrap_or_else(|| panic!("no policy {key} in {:?}", self.policies()))
     }
 }
 

@@ -1,53 +1,48 @@
 //! Pods as workloads.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use ambit_kubernetes::{
-    EndpointSlice, Pod, Service, annotations, canonical_name, canonical_revision, enrolled, labels,
-    workload_name,
+    Pod, annotations, canonical_name, canonical_revision, enrolled, labels, workload_name,
 };
 use ambit_model::identity::InvalidIdentity;
 use ambit_model::service::{Port, ServiceKey};
 use ambit_model::workload::{Health, Locality, NetworkMode, Tunnel};
 use ambit_model::{Identity, Text, Workload, address};
 
-use super::objects::Objects;
+use super::listed::{Listed, Reference};
+use super::objects::{Objects, Place, published};
 use super::peer_authentication::Effective;
 use super::policies::selecting;
 use super::ports::{pod_ports, slice_ports};
-use super::slices::pod_behind;
 use crate::captured::Captured;
 
-/// The published pods.
-pub(super) fn workloads(
-    objects: &Objects<'_>,
+/// A pod as a workload; `None` when it is not published.
+pub(super) fn workload(
+    pod: &Pod,
+    objects: &Objects,
     captured: &Captured,
     authentication: &Effective,
-    notes: &mut Vec<String>,
-) -> Vec<Workload> {
-    let listed = Listed::new(objects);
-    let mut workloads = Vec::with_capacity(objects.pods.len());
-    for pod in objects.published() {
-        let built = one(pod, objects, captured).map(|workload| Workload {
-            policies: policies(pod, objects, authentication),
-            services: services(pod, objects, &listed).into(),
-            ..workload
-        });
-        match built {
-            Ok(workload) => workloads.push(workload),
-            Err(error) => {
-                let (namespace, name) = (&pod.metadata.namespace, &pod.metadata.name);
-                notes.push(format!("Pod {namespace}/{name} is left out: {error}"));
-            }
-        }
+    listed: &Listed,
+) -> Result<Option<Workload>, InvalidIdentity> {
+    if !published(pod) {
+        return Ok(None);
     }
-    workloads
+    let mut workload = one(pod, objects, captured)?;
+    workload.policies = policies(pod, objects, authentication);
+    workload.services = services(pod, objects, listed).into();
+    Ok(Some(workload))
+}
+
+/// The uid of the workload that comes of the pod at this place.
+pub(super) fn uid(objects: &Objects, (namespace, name): &Place) -> String {
+    format!("{}//Pod/{namespace}/{name}", objects.mesh.cluster_id)
 }
 
 /// What the pod alone says.
-fn one(pod: &Pod, objects: &Objects<'_>, captured: &Captured) -> Result<Workload, InvalidIdentity> {
+fn one(pod: &Pod, objects: &Objects, captured: &Captured) -> Result<Workload, InvalidIdentity> {
     let (namespace, name) = (pod.metadata.namespace.as_str(), pod.metadata.name.as_str());
-    let uid = format!("{}//Pod/{namespace}/{name}", objects.mesh.cluster_id);
+    let uid = uid(objects, &(namespace.into(), name.into()));
     let mut workload = Workload::new(&uid, name, namespace)?;
     workload.identity = Identity::new(&objects.mesh.trust_domain, namespace, pod.service_account())?;
     workload.addresses = pod.addresses().into_iter().map(address::canonical).collect();
@@ -69,7 +64,7 @@ fn one(pod: &Pod, objects: &Objects<'_>, captured: &Captured) -> Result<Workload
 
 /// A pod is reached over HBONE when it speaks it itself, or is enrolled and captured: its annotation says so, or the
 /// agent of its node does.
-fn tunnel(pod: &Pod, objects: &Objects<'_>, captured: &Captured) -> Tunnel {
+fn tunnel(pod: &Pod, objects: &Objects, captured: &Captured) -> Tunnel {
     let annotated =
         pod.metadata.annotation(annotations::REDIRECTION) == Some(annotations::REDIRECTION_ENABLED);
     let enrolled = enrolled(pod, objects.namespace(&pod.metadata.namespace)).is_enrolled();
@@ -91,13 +86,13 @@ fn ready(pod: &Pod) -> bool {
     unwatched || pod.is_ready()
 }
 
-fn locality(pod: &Pod, objects: &Objects<'_>) -> Locality {
+fn locality(pod: &Pod, objects: &Objects) -> Locality {
     let Some(node) = pod.node().and_then(|name| objects.node(name)) else { return Locality::default() };
     Locality { region: node.region().into(), zone: node.zone().into(), subzone: node.subzone().into() }
 }
 
 /// The selector policies that pick the pod, in the order of their keys.
-fn policies(pod: &Pod, objects: &Objects<'_>, authentication: &Effective) -> Vec<Text> {
+fn policies(pod: &Pod, objects: &Objects, authentication: &Effective) -> Vec<Text> {
     let mut keys: Vec<Text> = selecting(pod, objects).collect();
     keys.extend(authentication.keys(pod));
     keys.sort();
@@ -107,15 +102,15 @@ fn policies(pod: &Pod, objects: &Objects<'_>, authentication: &Effective) -> Vec
 
 /// The services that a pod is behind: by their selectors, and for those without by slices that refer to the pod or have its
 /// address.
-fn services(pod: &Pod, objects: &Objects<'_>, listed: &Listed<'_>) -> BTreeMap<ServiceKey, Vec<Port>> {
+fn services(pod: &Pod, objects: &Objects, listed: &Listed) -> BTreeMap<ServiceKey, Vec<Port>> {
     let mut services = BTreeMap::new();
-    for service in objects.services_of(&pod.metadata.namespace) {
+    for service in objects.services.of(&pod.metadata.namespace) {
         if service.selects(&pod.metadata.labels) {
             services.insert(objects.service_key(service), pod_ports(service, pod));
         }
     }
-    for (service, slice, uid) in listed.of(pod) {
-        let same = uid.is_none_or(|uid| pod.metadata.uid.as_deref().is_none_or(|own| own == uid));
+    for Reference { service, slice, uid } in listed.of(pod) {
+        let same = uid.as_deref().is_none_or(|uid| pod.metadata.uid.as_deref().is_none_or(|own| own == uid));
         if same {
             let ports: &mut Vec<Port> = services.entry(objects.service_key(service)).or_default();
             for port in slice_ports(service, slice) {
@@ -126,34 +121,4 @@ fn services(pod: &Pod, objects: &Objects<'_>, listed: &Listed<'_>) -> BTreeMap<S
         }
     }
     services
-}
-
-type Reference<'a> = (&'a Service, &'a EndpointSlice, Option<&'a str>);
-
-/// The endpoints of selector-less services that are pods, by the pods' namespaces and names.
-struct Listed<'a>(HashMap<&'a str, HashMap<&'a str, Vec<Reference<'a>>>>);
-
-impl<'a> Listed<'a> {
-    fn new(objects: &Objects<'a>) -> Self {
-        let mut references: HashMap<&str, HashMap<&str, Vec<Reference<'a>>>> = HashMap::new();
-        for slice in &objects.slices {
-            let namespace = slice.metadata.namespace.as_str();
-            let named = |service: &&&Service| slice.service_name() == Some(&service.metadata.name);
-            let Some(service) = objects.services_of(namespace).iter().find(named) else { continue };
-            if !service.spec.selector.is_empty() {
-                continue;
-            }
-            let pods = slice.endpoints.iter().filter_map(|one| pod_behind(one, namespace, objects));
-            for (namespace, name, uid) in pods {
-                let pods = references.entry(namespace).or_default();
-                pods.entry(name).or_default().push((*service, *slice, uid));
-            }
-        }
-        Self(references)
-    }
-
-    fn of(&self, pod: &Pod) -> impl Iterator<Item = &Reference<'a>> {
-        let named = self.0.get(pod.metadata.namespace.as_str());
-        named.and_then(|pods| pods.get(pod.metadata.name.as_str())).into_iter().flatten()
-    }
 }

@@ -15,8 +15,7 @@ const POD: &str = "\
 
 fn reading(yaml: &str) -> Reading {
     let resources = ambit_kubernetes::read_text(Path::new("test.yaml"), yaml).unwrap();
-    let objects = resources.objects.into_iter().map(|loaded| loaded.object).collect();
-    Reading::Valid(Arc::new(Configuration { objects, warnings: Vec::new() }))
+    Reading::Valid(Arc::new(Configuration { files: vec![Arc::new(resources)] }))
 }
 
 fn publisher(directory: &Path) -> (Publisher, StateDirectory, Store) {

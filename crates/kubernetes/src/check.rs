@@ -1,6 +1,7 @@
 //! What is wrong with objects that have the right shape: each on its own, and all of them together.
 
 mod authorization_policy;
+pub(crate) mod claims;
 mod core;
 mod peer_authentication;
 mod set;

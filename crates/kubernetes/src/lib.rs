@@ -7,6 +7,7 @@
 pub mod annotations;
 mod authorization_policy;
 mod check;
+mod directory;
 mod endpoint_slice;
 mod enrolment;
 mod field_path;
@@ -27,6 +28,7 @@ mod selector;
 mod service;
 mod service_account;
 mod target_port;
+mod walk;
 mod workload_name;
 mod write;
 mod yaml;
@@ -36,6 +38,7 @@ pub use authorization_policy::{
     RuleFrom, RuleTo, Source, TargetRef,
 };
 pub use check::validate_set;
+pub use directory::Directory;
 pub use endpoint_slice::{
     AddressType, Endpoint, EndpointConditions, EndpointPort, EndpointSlice, ObjectReference,
 };

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::problem::shortened;
 use crate::read::{self, Outcome};
+use crate::walk::Walk;
 use crate::yaml::{self, StreamLimits, Tree};
 use crate::{FieldPath, Object, Position, Problem};
 
@@ -85,6 +85,15 @@ impl Loaded {
         Self { object, file, line: tree.position.line, tree: Some(tree) }
     }
 
+    /// Forgets how it was written, which takes many times the memory of what it says: complaints about it name its line
+    /// only. A policy keeps it, because there are few, and later checks complain of their fields.
+    pub(crate) fn without_tree(mut self) -> Self {
+        if !matches!(self.object, Object::AuthorizationPolicy(_) | Object::PeerAuthentication(_)) {
+            self.tree = None;
+        }
+        self
+    }
+
     /// Where a field of it, or the nearest field around it, is written.
     pub fn position(&self, path: &FieldPath) -> Position {
         match &self.tree {
@@ -129,21 +138,9 @@ pub fn read_directory(directory: &Path) -> Result<Resources, Vec<Problem>> {
 /// As [`read_directory`], with other limits.
 pub fn read_directory_with(directory: &Path, limits: &Limits) -> Result<Resources, Vec<Problem>> {
     let mut outcome = Outcome::default();
-    let mut walk = Walk {
-        limits: *limits,
-        files: Vec::new(),
-        ignored: Ignored::default(),
-        around: Vec::new(),
-        problems: Vec::new(),
-        full: false,
-    };
-    if let Err(problem) = walk.enter(directory) {
-        walk.problems.push(*problem);
-    }
+    let mut walk = Walk::through(directory, limits);
     outcome.problems.append(&mut walk.problems);
-    if walk.files.is_empty() {
-        outcome.notes.push(walk.ignored.note(directory));
-    }
+    outcome.notes.extend(walk.note(directory));
     for file in &walk.files {
         add_file(file, limits, &mut outcome);
     }
@@ -160,15 +157,20 @@ fn finished(outcome: Outcome) -> Result<Resources, Vec<Problem>> {
 
 fn add_file(file: &Path, limits: &Limits, outcome: &mut Outcome) {
     match bytes_of(file, limits) {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => add_text(&Arc::from(file), &text, limits, outcome),
-            Err(error) => outcome.problems.push(not_utf8(file, &error)),
-        },
+        Ok(bytes) => add_bytes(file, bytes, limits, outcome),
         Err(problem) => outcome.problems.push(*problem),
     }
 }
 
-fn bytes_of(file: &Path, limits: &Limits) -> Result<Vec<u8>, Box<Problem>> {
+/// Adds what the bytes of a file say.
+pub(crate) fn add_bytes(file: &Path, bytes: Vec<u8>, limits: &Limits, outcome: &mut Outcome) {
+    match String::from_utf8(bytes) {
+        Ok(text) => add_text(&Arc::from(file), &text, limits, outcome),
+        Err(error) => outcome.problems.push(not_utf8(file, &error)),
+    }
+}
+
+pub(crate) fn bytes_of(file: &Path, limits: &Limits) -> Result<Vec<u8>, Box<Problem>> {
     let unreadable = |error: io::Error| Box::new(unreadable(file, &error));
     if !fs::metadata(file).map_err(unreadable)?.is_file() {
         return Err(Box::new(Problem::with_file(file, "this is not a regular file", "remove or rename it")));
@@ -183,7 +185,7 @@ fn bytes_of(file: &Path, limits: &Limits) -> Result<Vec<u8>, Box<Problem>> {
     Err(Box::new(Problem::with_file(file, reason, "split it")))
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Problem {
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> Problem {
     let remedy = match error.kind() {
         io::ErrorKind::NotFound => "create it, or name another",
         io::ErrorKind::PermissionDenied => "give this user the right to read it",
@@ -210,100 +212,6 @@ fn add_text(file: &Arc<Path>, text: &str, limits: &Limits, outcome: &mut Outcome
         let problem = Problem::with_file(file, fault.reason, fault.remedy);
         outcome.problems.push(problem.at(fault.position.unwrap_or_default()));
     }
-}
-
-/// The files below a directory, in the order of their names.
-struct Walk {
-    limits: Limits,
-    files: Vec<PathBuf>,
-    ignored: Ignored,
-    /// The directories around the current one, links resolved, so that a loop of links ends.
-    around: Vec<PathBuf>,
-    problems: Vec<Problem>,
-    /// Whether a file was left out because there are too many.
-    full: bool,
-}
-
-impl Walk {
-    fn enter(&mut self, directory: &Path) -> Result<(), Box<Problem>> {
-        let unreadable = |error: io::Error| Box::new(unreadable(directory, &error));
-        let real = directory.canonicalize().map_err(unreadable)?;
-        if self.around.contains(&real) {
-            let problem =
-                Problem::with_file(directory, "this link leads back to a directory around it", "remove it");
-            return Err(Box::new(problem));
-        }
-        let mut paths = Vec::new();
-        for entry in fs::read_dir(directory).map_err(unreadable)? {
-            let path = entry.map_err(unreadable)?.path();
-            if path.file_name().is_some_and(|name| !name.as_encoded_bytes().starts_with(b".")) {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        self.around.push(real);
-        for path in paths {
-            if path.is_dir() {
-                if let Err(problem) = self.enter(&path) {
-                    self.problems.push(*problem);
-                }
-            } else if is_resource_file(&path) {
-                self.add(path);
-            } else {
-                self.ignored.add(path);
-            }
-        }
-        self.around.pop();
-        Ok(())
-    }
-
-    fn add(&mut self, file: PathBuf) {
-        if self.files.len() < self.limits.files {
-            self.files.push(file);
-        } else if !self.full {
-            self.full = true;
-            let reason = format!("more than {} files, this one among them", self.limits.files);
-            self.problems.push(Problem::with_file(&file, reason, "put several objects in each file"));
-        }
-    }
-}
-
-/// The files that were left out because of their names: the first ones, and how many.
-#[derive(Default)]
-struct Ignored {
-    first: Vec<PathBuf>,
-    count: usize,
-}
-
-impl Ignored {
-    /// How many are named.
-    const NAMED: usize = 3;
-
-    fn add(&mut self, file: PathBuf) {
-        self.count += 1;
-        if self.first.len() < Self::NAMED {
-            self.first.push(file);
-        }
-    }
-
-    /// Says that nothing was read.
-    fn note(&self, directory: &Path) -> Note {
-        let name =
-            |file: &PathBuf| shortened(&file.strip_prefix(directory).unwrap_or(file).to_string_lossy());
-        let names: Vec<String> = self.first.iter().map(name).collect();
-        let mut text = "no .yaml, .yml or .json file is in it".to_owned();
-        if !names.is_empty() {
-            text.push_str(&format!("; left out are {}", names.join(", ")));
-        }
-        if self.count > names.len() {
-            text.push_str(&format!(" and {} more", self.count - names.len()));
-        }
-        Note { file: Arc::from(directory), line: 0, object: String::new(), kind: NoteKind::NotHonoured, text }
-    }
-}
-
-fn is_resource_file(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml" || extension == "json")
 }
 
 impl fmt::Display for Note {

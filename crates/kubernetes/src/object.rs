@@ -1,31 +1,32 @@
 //! One object of any kind that the mesh reads.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{
     AuthorizationPolicy, EndpointSlice, Metadata, Namespace, Node, PeerAuthentication, Pod, Service,
     ServiceAccount,
 };
 
-/// An object of any kind that the mesh reads.
+/// An object of any kind that the mesh reads. Cheap to clone; clones share it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Object {
     /// `v1` Namespace.
-    Namespace(Namespace),
+    Namespace(Arc<Namespace>),
     /// `v1` Node.
-    Node(Node),
+    Node(Arc<Node>),
     /// `v1` ServiceAccount.
-    ServiceAccount(ServiceAccount),
+    ServiceAccount(Arc<ServiceAccount>),
     /// `v1` Pod.
-    Pod(Pod),
+    Pod(Arc<Pod>),
     /// `v1` Service.
-    Service(Service),
+    Service(Arc<Service>),
     /// `discovery.k8s.io/v1` EndpointSlice.
-    EndpointSlice(EndpointSlice),
+    EndpointSlice(Arc<EndpointSlice>),
     /// `security.istio.io` AuthorizationPolicy.
-    AuthorizationPolicy(AuthorizationPolicy),
+    AuthorizationPolicy(Arc<AuthorizationPolicy>),
     /// `security.istio.io` PeerAuthentication.
-    PeerAuthentication(PeerAuthentication),
+    PeerAuthentication(Arc<PeerAuthentication>),
 }
 
 /// The kinds that the mesh reads.
@@ -145,14 +146,14 @@ impl Object {
     /// What it says about itself, to be changed.
     pub fn metadata_mut(&mut self) -> &mut Metadata {
         match self {
-            Self::Namespace(object) => &mut object.metadata,
-            Self::Node(object) => &mut object.metadata,
-            Self::ServiceAccount(object) => &mut object.metadata,
-            Self::Pod(object) => &mut object.metadata,
-            Self::Service(object) => &mut object.metadata,
-            Self::EndpointSlice(object) => &mut object.metadata,
-            Self::AuthorizationPolicy(object) => &mut object.metadata,
-            Self::PeerAuthentication(object) => &mut object.metadata,
+            Self::Namespace(object) => &mut Arc::make_mut(object).metadata,
+            Self::Node(object) => &mut Arc::make_mut(object).metadata,
+            Self::ServiceAccount(object) => &mut Arc::make_mut(object).metadata,
+            Self::Pod(object) => &mut Arc::make_mut(object).metadata,
+            Self::Service(object) => &mut Arc::make_mut(object).metadata,
+            Self::EndpointSlice(object) => &mut Arc::make_mut(object).metadata,
+            Self::AuthorizationPolicy(object) => &mut Arc::make_mut(object).metadata,
+            Self::PeerAuthentication(object) => &mut Arc::make_mut(object).metadata,
         }
     }
 }
@@ -179,7 +180,7 @@ macro_rules! from_variants {
     ($($kind:ident),*) => {$(
         impl From<$kind> for Object {
             fn from(object: $kind) -> Self {
-                Self::$kind(object)
+                Self::$kind(Arc::new(object))
             }
         }
     )*};

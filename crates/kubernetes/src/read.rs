@@ -137,26 +137,28 @@ fn warn(loaded: &Loaded, tree: &Tree, outcome: &mut Outcome) {
 }
 
 fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
-    let mut object = match kind {
-        Kind::Namespace => Object::Namespace(core::<Namespace>(tree)?),
-        Kind::Node => Object::Node(core::<Node>(tree)?),
-        Kind::ServiceAccount => Object::ServiceAccount(core::<ServiceAccount>(tree)?),
-        Kind::Pod => Object::Pod(core::<Pod>(tree)?),
-        Kind::Service => Object::Service(core::<Service>(tree)?),
-        Kind::EndpointSlice => Object::EndpointSlice(core::<EndpointSlice>(tree)?),
+    let mut object: Object = match kind {
+        Kind::Namespace => core::<Namespace>(tree)?.into(),
+        Kind::Node => core::<Node>(tree)?.into(),
+        Kind::ServiceAccount => core::<ServiceAccount>(tree)?.into(),
+        Kind::Pod => core::<Pod>(tree)?.into(),
+        Kind::Service => core::<Service>(tree)?.into(),
+        Kind::EndpointSlice => core::<EndpointSlice>(tree)?.into(),
         Kind::AuthorizationPolicy => {
             refuse_unknown_parts(tree)?;
-            Object::AuthorizationPolicy(AuthorizationPolicy {
+            AuthorizationPolicy {
                 metadata: part(tree, "metadata", Strictness::Lenient)?,
                 spec: part(tree, "spec", Strictness::Strict)?,
-            })
+            }
+            .into()
         }
         Kind::PeerAuthentication => {
             refuse_unknown_parts(tree)?;
-            Object::PeerAuthentication(PeerAuthentication {
+            PeerAuthentication {
                 metadata: part(tree, "metadata", Strictness::Lenient)?,
                 spec: part(tree, "spec", Strictness::Strict)?,
-            })
+            }
+            .into()
         }
     };
     if !kind.is_namespaced() {

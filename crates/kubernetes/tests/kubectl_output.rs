@@ -159,12 +159,12 @@ fn read(text: &str) -> Resources {
 
 fn pod(text: &str) -> Pod {
     let Object::Pod(pod) = read(text).objects.remove(0).object else { panic!("not a Pod") };
-    pod
+    Pod::clone(&pod)
 }
 
 fn service(text: &str) -> Service {
     let Object::Service(service) = read(text).objects.remove(0).object else { panic!("not a Service") };
-    service
+    Service::clone(&service)
 }
 
 #[test]

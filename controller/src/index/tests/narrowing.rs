@@ -4,8 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use ambit_kubernetes::{
-    Action, AuthorizationPolicy, Condition, IpBlock, Metadata, Object, Operation, Rule, RuleFrom, RuleTo,
-    Source,
+    Action, AuthorizationPolicy, Condition, IpBlock, Metadata, Operation, Rule, RuleFrom, RuleTo, Source,
 };
 use ambit_model::traffic::Connection;
 use ambit_model::{Change, Identity, Snapshot, Workload};
@@ -202,9 +201,9 @@ fn passes(action: Action, rules: &[Rule], request: &Request) -> bool {
         AuthorizationPolicy { metadata: Metadata::named("shop", "p"), ..AuthorizationPolicy::default() };
     policy.spec.action = action;
     policy.spec.rules = rules.to_vec();
-    let index = build(&[Object::AuthorizationPolicy(policy)], &Captured::default(), &MeshSettings::default());
+    let index = build(&[policy.into()], &Captured::default(), &MeshSettings::default());
     let mut snapshot = Snapshot::new("");
-    snapshot.apply(index.policies.into_iter().map(|policy| Change::Policy(Box::new(policy))));
+    snapshot.apply(index.policies().into_iter().map(|policy| Change::Policy(Box::new((**policy).clone()))));
     let destination = Workload::new("uid", "cart", "shop").unwrap();
     ambit_policy::authorize(&snapshot, &destination, &request.connection()).verdict.is_allowed()
 }

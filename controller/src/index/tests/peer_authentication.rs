@@ -29,8 +29,8 @@ fn with(policies: &[(&str, &str)]) -> Index {
 /// The policies that the pods list, as `pod: key`.
 fn listed(index: &Index) -> BTreeSet<String> {
     let pairs = index
-        .workloads
-        .iter()
+        .workloads()
+        .into_iter()
         .flat_map(|workload| workload.policies.iter().map(move |key| format!("{}: {key}", workload.name)));
     pairs.collect()
 }
@@ -91,9 +91,9 @@ fn the_narrowest_scope_that_says_something_decides() {
 fn a_selector_in_the_root_namespace_is_reported() {
     let index = with(&[("name: x, namespace: istio-system", &*selecting(STRICT))]);
     assert!(
-        index.notes[0].contains("PeerAuthentication istio-system/x: it has no effect"),
+        index.notes()[0].contains("PeerAuthentication istio-system/x: it has no effect"),
         "{:?}",
-        index.notes
+        index.notes()
     );
 }
 
@@ -104,7 +104,7 @@ fn the_oldest_wins() {
     assert_eq!(listed(&with(&[(new, PERMISSIVE), (old, STRICT)])), strict(&["a", "b"]));
     let index = with(&[(new, STRICT), (old, PERMISSIVE)]);
     assert_eq!(listed(&index), strict(&[]));
-    assert!(index.notes[0].contains("shop/young: it has no effect: an older one"), "{:?}", index.notes);
+    assert!(index.notes()[0].contains("shop/young: it has no effect: an older one"), "{:?}", index.notes());
     assert_eq!(listed(&with(&[(new, &*selecting(PERMISSIVE)), (old, &*selecting(STRICT))])), strict(&["a"]));
     // Without an age the name decides; it is the same in every run.
     let (first, second) = ("name: a, namespace: shop", "name: b, namespace: shop");
@@ -149,5 +149,5 @@ fn ports_that_say_what_holds_anyway_are_no_exceptions() {
     let none_strict = selecting(&format!("{PERMISSIVE}, portLevelMtls: {{8080: {{mode: DISABLE}}}}"));
     let index = with(&[(MESH, STRICT), (A, &none_strict)]);
     assert_eq!(listed(&index), strict(&["b", "c"]));
-    assert_eq!(index.policies.len(), 1);
+    assert_eq!(index.policies().len(), 1);
 }

@@ -3,7 +3,7 @@
 use ambit_model::Policy;
 use ambit_model::policy::{Action, Clause, Match, Rule, Scope, ServiceAccount, StringMatch};
 
-use super::{Index, index};
+use super::index;
 
 fn policy(namespace: &str, spec: &str) -> String {
     format!(
@@ -12,8 +12,8 @@ fn policy(namespace: &str, spec: &str) -> String {
 }
 
 fn converted(spec: &str) -> (Policy, Vec<String>) {
-    let Index { policies, notes, .. } = index(&policy("shop", spec));
-    (policies.into_iter().find(|policy| &*policy.key == "shop/p").unwrap(), notes)
+    let index = index(&policy("shop", spec));
+    (index.policy("shop/p").clone(), index.notes().to_vec())
 }
 
 fn rules(spec: &str) -> Vec<Rule> {
@@ -180,8 +180,8 @@ fn what_is_not_for_a_node_proxy_is_not_published() {
         "targetRefs: [{kind: Service, name: s}]",
     ] {
         let index = index(&policy("shop", spec));
-        assert!(index.policies.iter().all(|policy| &*policy.key != "shop/p"), "{spec}");
-        assert!(index.notes[0].contains("no effect here"), "{:?}", index.notes);
+        assert!(index.policies().into_iter().all(|policy| &*policy.key != "shop/p"), "{spec}");
+        assert!(index.notes()[0].contains("no effect here"), "{:?}", index.notes());
     }
 }
 

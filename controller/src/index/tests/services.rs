@@ -42,7 +42,7 @@ fn addresses_are_those_of_all_families() {
 #[test]
 fn external_names_are_not_published() {
     let index = index(&service("", "type: ExternalName, externalName: example.org"));
-    assert!(index.services.is_empty());
+    assert!(index.services().is_empty());
 }
 
 #[test]

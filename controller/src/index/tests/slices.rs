@@ -38,7 +38,7 @@ endpoints:
 #[test]
 fn endpoints_that_are_no_pods_become_workloads_by_address() {
     let index = index(SLICE);
-    let slices: Vec<_> = index.workloads.iter().filter(|workload| &*workload.name == "db-1").collect();
+    let slices: Vec<_> = index.workloads().into_iter().filter(|workload| &*workload.name == "db-1").collect();
     let uids: Vec<&str> = slices.iter().map(|workload| &*workload.uid).collect();
     assert_eq!(
         uids,
@@ -79,7 +79,7 @@ fn a_captured_pod_without_reference_is_reached_over_hbone_only() {
     let index = index(&yaml);
     let there = "10.0.0.4".parse().unwrap();
     let found: Vec<_> =
-        index.workloads.iter().filter(|workload| workload.addresses.contains(&there)).collect();
+        index.workloads().into_iter().filter(|workload| workload.addresses.contains(&there)).collect();
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((&*found[0].name, found[0].tunnel), ("d", Tunnel::Hbone));
     assert_eq!(found[0].network_mode, NetworkMode::Standard);
@@ -89,7 +89,7 @@ fn a_captured_pod_without_reference_is_reached_over_hbone_only() {
 fn the_address_of_a_pod_that_has_ended_is_nobodys() {
     let yaml = SLICE.replace("status: {podIP: 10.0.0.4}", "status: {podIP: 10.0.0.4, phase: Succeeded}");
     let uid = "Kubernetes/discovery.k8s.io/EndpointSlice/shop/db-1/10.0.0.4";
-    assert!(index(&yaml).workloads.iter().any(|workload| &*workload.uid == uid));
+    assert!(index(&yaml).workloads().into_iter().any(|workload| &*workload.uid == uid));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn slices_of_nobody_and_of_names_are_ignored() {
         ("{kubernetes.io/service-name: db}", "{kubernetes.io/service-name: other}"),
     ] {
         let index = index(&SLICE.replace(from, to));
-        assert!(index.workloads.iter().all(|workload| &*workload.name != "db-1"));
+        assert!(index.workloads().into_iter().all(|workload| &*workload.name != "db-1"));
         assert!(index.workload("a").services.is_empty());
     }
     let names = "\
@@ -112,7 +112,7 @@ addressType: FQDN
 ports: [{name: sql, port: 15432}]
 endpoints: [{addresses: [db.example.org]}]
 ";
-    assert!(index(names).workloads.is_empty());
+    assert!(index(names).workloads().is_empty());
 }
 
 #[test]
@@ -122,6 +122,6 @@ fn a_selector_decides_alone_for_pods() {
     for pod in ["a", "d", "e"] {
         assert!(index.workload(pod).services.is_empty(), "{pod}");
     }
-    let slices = index.workloads.iter().filter(|workload| &*workload.name == "db-1").count();
+    let slices = index.workloads().into_iter().filter(|workload| &*workload.name == "db-1").count();
     assert_eq!(slices, 2, "pods are not there a second time");
 }

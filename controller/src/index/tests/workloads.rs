@@ -21,7 +21,7 @@ fn a_pod_is_published_while_it_lives_and_has_an_address() {
         ("{podIP: 10.0.0.1, phase: Failed}", false),
         ("{phase: Running}", false),
     ] {
-        assert_eq!(index(&pod(status)).workloads.len(), usize::from(published), "{status}");
+        assert_eq!(index(&pod(status)).workloads().len(), usize::from(published), "{status}");
     }
 }
 
@@ -203,7 +203,7 @@ fn named_ports_are_resolved_by_pod_and_left_out_where_they_are_missing() {
 fn whoever_asks_for_a_waypoint_is_told_that_there_is_none() {
     let with =
         |label: &str| pod("{podIP: 10.0.0.1}").replace("name: a,", &format!("name: a, labels: {{{label}}},"));
-    let notes = index(&with("istio.io/use-waypoint: wp")).notes;
+    let notes = index(&with("istio.io/use-waypoint: wp")).notes().clone();
     assert!(notes[0].contains("Pod shop/a: its waypoint \"wp\" is not served"), "{notes:?}");
-    assert!(index(&with("istio.io/use-waypoint: none")).notes.is_empty());
+    assert!(index(&with("istio.io/use-waypoint: none")).notes().is_empty());
 }
