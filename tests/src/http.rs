@@ -38,9 +38,10 @@ pub fn ask(stream: &mut TcpStream, to: SocketAddr, path: &str) -> io::Result<Ans
     let mut reader = BufReader::new(stream);
     let status = line(&mut reader)?.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(io::ErrorKind::InvalidData)?;
-    let length = headers(&mut reader)?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let body = match headers(&mut reader)? {
+        Some(length) => exactly(&mut reader, length)?,
+        None => chunks(&mut reader)?,
+    };
     Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
@@ -65,16 +66,38 @@ fn line(reader: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// Reads the headers; gives the length of the body.
-fn headers(reader: &mut impl BufRead) -> io::Result<usize> {
-    let mut length = 0;
+fn exactly(reader: &mut impl BufRead, length: usize) -> io::Result<Vec<u8>> {
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(body)
+}
+
+/// A body in chunks (RFC 9112, section 7.1), without extensions and trailers.
+fn chunks(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let length = usize::from_str_radix(&line(reader)?, 16).map_err(|_| io::ErrorKind::InvalidData)?;
+        body.append(&mut exactly(reader, length)?);
+        line(reader)?;
+        if length == 0 {
+            return Ok(body);
+        }
+    }
+}
+
+/// Reads the headers; gives the length of the body, `None` when it comes in chunks.
+fn headers(reader: &mut impl BufRead) -> io::Result<Option<usize>> {
+    let mut length = Some(0);
     loop {
         let header = line(reader)?.to_lowercase();
         if header.is_empty() {
             return Ok(length);
         }
+        if header.starts_with("transfer-encoding:") {
+            length = None;
+        }
         if let Some(value) = header.strip_prefix("content-length:") {
-            length = value.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?;
+            length = Some(value.trim().parse().map_err(|_| io::ErrorKind::InvalidData)?);
         }
     }
 }

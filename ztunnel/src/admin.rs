@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ambit_app::admin::{LogChange, MetricsFormat};
+use ambit_app::admin::{Document, LogChange, MetricsFormat};
 use ambit_app::{Readiness, Routes, Trigger};
 use ambit_identity::Certificates;
 use ambit_identity::certificate::Description;
@@ -82,14 +82,14 @@ impl Sources {
         Routes::new().readiness("/healthz/ready", self.readiness.clone())
     }
 
-    fn dump(&self) -> Value {
-        let mut dump = dump::resources(&self.configuration.snapshot());
-        dump.insert("certificates".into(), self.certificates.entries().iter().map(certificate).collect());
-        dump.insert("workloadState".into(), pods(&self.pods.borrow(), &self.connections));
-        dump.insert("config".into(), settings(&self.settings));
-        dump.insert("staticConfig".into(), json!({ "workloads": [], "policies": [], "services": [] }));
-        dump.insert("version".into(), json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }));
-        Value::Object(dump)
+    fn dump(&self) -> Document {
+        let product = json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" });
+        dump::resources(self.configuration.snapshot())
+            .list("certificates", self.certificates.entries().into_iter().map(|entry| certificate(&entry)))
+            .member("workloadState", pods(&self.pods.borrow(), &self.connections))
+            .member("config", settings(&self.settings))
+            .member("staticConfig", json!({ "workloads": [], "policies": [], "services": [] }))
+            .member("version", product)
     }
 }
 

@@ -1,27 +1,30 @@
 //! `/config_dump`: everything the proxy knows, under the names of Istio's ztunnel, which `istioctl ztunnel-config` reads.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use ambit_app::admin::Document;
 use ambit_model::policy::{Match, StringMatch};
 use ambit_model::service::{BalanceMode, IpFamilies, Port, Scope, ServiceAddress, Visibility};
 use ambit_model::workload::{Gateway, GatewayDestination, Health, NetworkMode, Tunnel};
 use ambit_model::{Policy, Service, Snapshot, Workload};
 use serde_json::{Map, Value, json};
 
-/// The part of the dump that comes from the controller: `workloads`, `services`, `stagedServices`, `policies`.
-pub fn resources(snapshot: &Snapshot) -> Map<String, Value> {
-    let mut workloads: Vec<_> = snapshot.workloads().collect();
+/// The part of the dump that comes from the controller: `workloads`, `services`, `stagedServices`, `policies`. Each
+/// resource is written when it is sent.
+pub fn resources(snapshot: Arc<Snapshot>) -> Document {
+    let mut workloads: Vec<_> = snapshot.workloads().cloned().collect();
     workloads.sort_by(|a, b| a.uid.cmp(&b.uid));
-    let mut services: Vec<_> = snapshot.services().collect();
+    let mut services: Vec<_> = snapshot.services().cloned().collect();
     services.sort_by(|a, b| (&a.key.hostname, &a.key.namespace).cmp(&(&b.key.hostname, &b.key.namespace)));
-    let mut policies: Vec<_> = snapshot.policies().collect();
+    let mut policies: Vec<_> = snapshot.policies().cloned().collect();
     policies.sort_by(|a, b| a.key.cmp(&b.key));
-    let mut dump = Map::new();
-    dump.insert("workloads".into(), workloads.into_iter().map(|each| workload(each)).collect());
-    dump.insert("services".into(), services.into_iter().map(|each| service(snapshot, each)).collect());
-    dump.insert("stagedServices".into(), staged(snapshot));
-    dump.insert("policies".into(), policies.into_iter().map(|each| policy(each)).collect());
-    dump
+    let staged = staged(&snapshot);
+    Document::new()
+        .list("workloads", workloads.into_iter().map(|each| workload(&each)))
+        .list("services", services.into_iter().map(move |each| service(&snapshot, &each)))
+        .member("stagedServices", staged)
+        .list("policies", policies.into_iter().map(|each| policy(&each)))
 }
 
 /// Endpoints whose service has not arrived.
@@ -273,7 +276,8 @@ mod tests {
         workload.services.insert(key.clone(), vec![port]);
         let mut snapshot = Snapshot::new("");
         snapshot.apply([Change::Workload(workload.into()), Change::Service(Service::new("a", key).into())]);
-        let dump = resources(&snapshot);
+        let text: Vec<u8> = resources(Arc::new(snapshot)).flatten().collect();
+        let dump: Value = serde_json::from_slice(&text).unwrap();
         assert_eq!(dump["workloads"][0]["workloadIps"], json!(["10.0.0.1"]));
         assert_eq!(dump["workloads"][0]["protocol"], "HBONE");
         assert_eq!(dump["workloads"][0]["status"], "Healthy");

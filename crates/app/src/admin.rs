@@ -11,9 +11,8 @@ use std::time::Duration;
 
 use ambit_transport::drain::Watch;
 use ambit_transport::{Accepted, ListenError, ListenOptions, Listeners, accept_loop, tcp_listener};
-use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,11 +21,13 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 mod answer;
+mod document;
 mod query;
 mod routes;
 mod standard;
 
-pub use answer::Answer;
+pub use answer::{Answer, Body};
+pub use document::Document;
 pub use query::Query;
 pub use routes::{Asked, Routes};
 pub use standard::{LogChange, MetricsFormat};
@@ -110,7 +111,7 @@ async fn connection(stream: TcpStream, routes: Arc<Routes>, drain: Watch) -> hyp
     }
 }
 
-async fn answer(request: Request<Incoming>, routes: &Routes) -> Response<Full<Bytes>> {
+async fn answer(request: Request<Incoming>, routes: &Routes) -> Response<Body> {
     let (head, body) = request.into_parts();
     let body = match tokio::time::timeout(READ_TIME, Limited::new(body, BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_app::admin::{Answer, LogChange, MetricsFormat, Routes, localhost, serve};
+use ambit_app::admin::{Answer, Document, LogChange, MetricsFormat, Routes, localhost, serve};
 use ambit_app::readiness::Readiness;
 use ambit_app::shutdown::{Cause, Shutdown};
 use ambit_transport::drain::{Drain, Mode, channel};
@@ -92,12 +92,36 @@ async fn metrics_come_in_the_form_asked_for() {
 
 #[tokio::test]
 async fn the_configuration_is_dumped_as_json() {
-    let served = start(Routes::new().config_dump(|| async { json!({"workloads": [], "version": {"a": 1}}) }));
+    let served =
+        start(Routes::new().config_dump(|| async { json!({"workloads": [], "version": {"a": 1}}).into() }));
     let (status, answer) = ask(served.address, "GET", "/config_dump", "").await;
     assert_eq!(status, 200);
     assert!(answer.contains("content-type: application/json\r\n"));
     let value: serde_json::Value = serde_json::from_str(body(&answer)).unwrap();
     assert_eq!(value, json!({"workloads": [], "version": {"a": 1}}));
+}
+
+#[tokio::test]
+async fn a_long_dump_is_sent_in_chunks() {
+    let served = start(Routes::new().config_dump(|| async {
+        Document::new().list("workloads", (0..10_000).map(|number| json!({ "number": number })))
+    }));
+    let (status, answer) = ask(served.address, "GET", "/config_dump", "").await;
+    assert_eq!(status, 200);
+    assert!(answer.contains("transfer-encoding: chunked\r\n"));
+    let (mut whole, mut rest) = (String::new(), body(&answer));
+    loop {
+        let (size, after) = rest.split_once("\r\n").unwrap();
+        let (chunk, after) = after.split_at(usize::from_str_radix(size, 16).unwrap());
+        whole.push_str(chunk);
+        rest = after.strip_prefix("\r\n").unwrap();
+        if chunk.is_empty() {
+            break;
+        }
+        assert!(chunk.len() < 64 << 10);
+    }
+    let value: serde_json::Value = serde_json::from_str(&whole).unwrap();
+    assert_eq!(value["workloads"].as_array().unwrap().len(), 10_000);
 }
 
 #[tokio::test]

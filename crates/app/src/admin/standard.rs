@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 
 use http::StatusCode;
-use serde_json::Value;
 
 use super::answer::Answer;
+use super::document::Document;
 use super::routes::{Asked, Routes};
 use crate::readiness::Readiness;
 use crate::shutdown::Trigger;
@@ -86,16 +86,16 @@ impl Routes {
         routes
     }
 
-    /// `/config_dump`; `dump` makes the JSON.
+    /// `/config_dump`; `dump` makes the JSON, which is sent as it is made.
     #[must_use]
     pub fn config_dump<D, F>(self, dump: D) -> Self
     where
         D: Fn() -> F + Send + Sync + 'static,
-        F: Future<Output = Value> + Send + 'static,
+        F: Future<Output = Document> + Send + 'static,
     {
         self.get("/config_dump", "the whole configuration in force, as JSON", move |_| {
-            let value = dump();
-            async move { Answer::json(&value.await) }
+            let document = dump();
+            async move { Answer::document(document.await) }
         })
     }
 
