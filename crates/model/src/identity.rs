@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::Text;
 
@@ -14,9 +15,15 @@ pub const DEFAULT_TRUST_DOMAIN: &str = "cluster.local";
 /// a trust domain of lower-case letters, digits, `.`, `-`, `_`; path segments of letters, digits, `.`, `-`, `_`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
+    home: Arc<Home>,
+    service_account: Text,
+}
+
+/// A namespace of a trust domain: what the identities in it have alike, and share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Home {
     trust_domain: Text,
     namespace: Text,
-    service_account: Text,
 }
 
 /// Why a text is not an identity.
@@ -47,31 +54,28 @@ impl Identity {
         if !is_segment(service_account) {
             return Err(refuse("the service account must be letters, digits, '.', '-' or '_'"));
         }
-        Ok(Self {
-            trust_domain: trust_domain.into(),
-            namespace: namespace.into(),
-            service_account: service_account.into(),
-        })
+        let home = Home { trust_domain: trust_domain.into(), namespace: namespace.into() };
+        Ok(Self { home: Arc::new(home), service_account: service_account.into() })
     }
 
-    /// The same identity of texts that `share` gives for equal ones: many workloads have one identity, and all of them
-    /// few trust domains and namespaces.
-    pub fn shared(self, mut share: impl FnMut(&str) -> Text) -> Self {
-        Self {
-            trust_domain: share(&self.trust_domain),
-            namespace: share(&self.namespace),
-            service_account: share(&self.service_account),
-        }
+    /// The same identity, of a home and a text that others hold too: many workloads have one identity, and all of them
+    /// few homes.
+    pub fn shared(
+        self,
+        share: impl FnOnce(&str) -> Text,
+        share_home: impl FnOnce(&Home) -> Arc<Home>,
+    ) -> Self {
+        Self { home: share_home(&self.home), service_account: share(&self.service_account) }
     }
 
     /// The trust domain, such as `cluster.local`.
     pub fn trust_domain(&self) -> &Text {
-        &self.trust_domain
+        &self.home.trust_domain
     }
 
     /// The Kubernetes namespace.
     pub fn namespace(&self) -> &Text {
-        &self.namespace
+        &self.home.namespace
     }
 
     /// The Kubernetes service account.
@@ -81,7 +85,7 @@ impl Identity {
 
     /// The principal as Istio policies write it: the SPIFFE ID without its scheme, `TRUST-DOMAIN/ns/NS/sa/SA`.
     pub fn principal(&self) -> String {
-        format!("{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.service_account)
+        format!("{}/ns/{}/sa/{}", self.trust_domain(), self.namespace(), self.service_account)
     }
 }
 
@@ -121,7 +125,7 @@ impl FromStr for Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "spiffe://{}/ns/{}/sa/{}", self.trust_domain, self.namespace, self.service_account)
+        write!(f, "spiffe://{}/ns/{}/sa/{}", self.trust_domain(), self.namespace(), self.service_account)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Workloads by uid, by address and by name.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::table::Table;
@@ -36,7 +37,8 @@ impl Claims {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Workloads {
     by_uid: Table<Text, Arc<Workload>>,
-    by_address: Table<NetworkAddress, Claims>,
+    /// By network, of which there are few, so that no entry repeats its name.
+    by_address: Table<Text, Table<IpAddr, Claims>>,
     by_name: Table<Text, Arc<Workload>>,
 }
 
@@ -58,7 +60,7 @@ impl Workloads {
     }
 
     pub(super) fn by_address(&self, address: &NetworkAddress) -> Option<&Arc<Workload>> {
-        self.by_address.get(address)?.all().last()
+        self.claims(address)?.all().last()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Workload>> {
@@ -95,8 +97,12 @@ impl Workloads {
         Some(old)
     }
 
+    fn claims(&self, address: &NetworkAddress) -> Option<&Claims> {
+        self.by_address.get(&address.network)?.get(&address.ip)
+    }
+
     fn claim(&mut self, address: NetworkAddress, workload: &Arc<Workload>) {
-        let known = self.by_address.get(&address);
+        let known = self.claims(&address);
         let mut claims = known.map(|claims| claims.all().to_vec()).unwrap_or_default();
         match claims.iter_mut().find(|claim| claim.uid == workload.uid) {
             Some(claim) => *claim = workload.clone(),
@@ -106,15 +112,22 @@ impl Workloads {
     }
 
     fn drop_claim(&mut self, address: &NetworkAddress, uid: &str) {
-        let claims = self.by_address.get(address).into_iter().flat_map(|claims| claims.all().iter());
+        let claims = self.claims(address).into_iter().flat_map(|claims| claims.all().iter());
         let left: Vec<_> = claims.filter(|claim| *claim.uid != *uid).cloned().collect();
         self.set_claims(address, left);
     }
 
     fn set_claims(&mut self, address: &NetworkAddress, claims: Vec<Arc<Workload>>) {
+        if self.by_address.get(&address.network).is_none() {
+            self.by_address.insert(address.network.clone(), Table::default());
+        }
+        let Some(network) = self.by_address.get_mut(&address.network) else { return };
         match Claims::new(claims) {
-            Some(claims) => drop(self.by_address.insert(address.clone(), claims)),
-            None => drop(self.by_address.remove(address)),
+            Some(claims) => drop(network.insert(address.ip, claims)),
+            None => drop(network.remove(&address.ip)),
+        }
+        if network.is_empty() {
+            self.by_address.remove(&address.network);
         }
     }
 

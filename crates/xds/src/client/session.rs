@@ -5,6 +5,8 @@
 //! service leaves the held version as it was; if there is none, its claim on its addresses is held, and it and a policy that was applied narrowed are held with a version that no server
 //! gives, so that they are sent again and their removal is noticed.
 
+mod version;
+
 use std::collections::{HashMap, HashSet};
 
 use ambit_model::policy::Scope;
@@ -19,6 +21,7 @@ use super::Update;
 use crate::discovery::{KNOWS_MORE, Resource, Response};
 use crate::wire::{Texts, decode_address, decode_claims, decode_l7, decode_policy, unusable_policy};
 use crate::{Kind, Node, Rejection};
+use version::Version;
 
 /// Version of a policy that was applied narrowed, and of a workload or service of which only the claim is held.
 const NARROWED: &str = "rejected";
@@ -54,7 +57,7 @@ pub(super) struct Session {
 
 struct Subscription {
     kind: Kind,
-    held: HashMap<Text, Box<str>, RandomState>,
+    held: HashMap<Text, Version, RandomState>,
     /// Scopes of the policies that are held: one that becomes unreadable must not shrink.
     scopes: HashMap<Text, Scope, RandomState>,
     /// The first state on this connection is complete.
@@ -132,7 +135,7 @@ impl Session {
 impl Subscription {
     fn open(&mut self, node: Option<ambit_proto::envoy::core::Node>, longest: usize) -> Request {
         self.complete = false;
-        let length: usize = self.held.iter().map(|(name, version)| name.len() + version.len() + 12).sum();
+        let length: usize = self.held.iter().map(|(name, version)| name.len() + version.length() + 12).sum();
         let told = length <= longest;
         self.mentioned = (!told).then(HashSet::default);
         let versions = self.held.iter().filter(|_| told);
@@ -207,7 +210,7 @@ impl Subscription {
             let older = self.kind == Kind::Address && rejection.is_some() && self.held.contains_key(&name);
             if !older {
                 let version = if rejection.is_some() { NARROWED } else { &*resource.version };
-                self.held.insert(name, version.into());
+                self.held.insert(name, Version::new(version));
             }
             changes.push(change);
         }

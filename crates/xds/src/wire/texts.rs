@@ -1,11 +1,14 @@
-//! One copy of what many resources repeat: namespaces, nodes, networks, service names, the ports of a service.
+//! One copy of what many resources repeat: namespaces, nodes, networks, service names, the ports of
+//! a service, what workloads have alike.
 
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use ambit_model::Text;
+use ambit_model::identity::Home;
 use ambit_model::service::Port;
+use ambit_model::workload::Traits;
 use foldhash::fast::RandomState;
 
 /// Fewest texts that are kept before unused ones are looked for.
@@ -16,6 +19,8 @@ const FLOOR: usize = 1024;
 pub struct Texts {
     texts: Shared<str>,
     ports: Shared<[Port]>,
+    homes: Shared<Home>,
+    traits: Shared<Traits>,
 }
 
 #[derive(Debug)]
@@ -39,6 +44,16 @@ impl Texts {
     /// The shared copy of a list of ports.
     pub fn share_ports(&mut self, ports: Vec<Port>) -> Arc<[Port]> {
         self.ports.share(&ports, |ports| Arc::from(ports))
+    }
+
+    /// The shared copy of a namespace of a trust domain.
+    pub fn share_home(&mut self, home: &Home) -> Arc<Home> {
+        self.homes.share(home, |home| Arc::new(home.clone()))
+    }
+
+    /// The shared copy of what workloads have alike.
+    pub fn share_traits(&mut self, traits: &Traits) -> Arc<Traits> {
+        self.traits.share(traits, |traits| Arc::new(traits.clone()))
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use ambit_model::identity::{DEFAULT_TRUST_DOMAIN, Identity};
 use ambit_model::service::ServiceKey;
 use ambit_model::workload::{
-    ApplicationTunnel, Gateway, GatewayDestination, Health, Locality, NetworkMode, Tunnel, WorkloadType,
+    ApplicationTunnel, Gateway, GatewayDestination, Health, Locality, NetworkMode, Traits, Tunnel,
+    WorkloadType,
 };
 use ambit_model::{Change, Memberships, NetworkAddress, Text, Workload};
 use ambit_proto::istio::workload as proto;
@@ -52,36 +53,51 @@ fn read_workload(workload: &proto::Workload, name: &Text, texts: &mut Texts) -> 
     if *workload.uid != **name {
         return Err(Fault::Name(workload.uid.clone()));
     }
-    let identity = Identity::new(
-        or(&workload.trust_domain, DEFAULT_TRUST_DOMAIN),
-        &workload.namespace,
-        or(&workload.service_account, DEFAULT_SERVICE_ACCOUNT),
-    )?
-    .shared(|text| texts.share(text));
+    let own = Text::from(&*workload.name);
+    // Of a pod that nobody owns all three are its name.
+    let mut share = |text: &str| if *text == *own { own.clone() } else { texts.share(text) };
+    let (canonical_name, workload_name) = (share(&workload.canonical_name), share(&workload.workload_name));
+    let account = share(or(&workload.service_account, DEFAULT_SERVICE_ACCOUNT));
+    let trust_domain = or(&workload.trust_domain, DEFAULT_TRUST_DOMAIN);
+    let identity = Identity::new(trust_domain, &workload.namespace, &account)?
+        .shared(|_| account.clone(), |home| texts.share_home(home));
+    // Not collected by way of `Result`, which does not know the length and takes room for four.
+    let mut addresses = Vec::with_capacity(workload.addresses.len());
+    for ip in &workload.addresses {
+        addresses.push(read_ip(ip)?);
+    }
+    let traits = read_traits(workload, &identity, texts)?;
     Ok(Workload {
         uid: name.clone(),
-        name: Text::from(&*workload.name),
-        namespace: identity.namespace().clone(),
-        addresses: workload.addresses.iter().map(|ip| read_ip(ip)).collect::<Result<_, _>>()?,
-        hostname: texts.share(&workload.hostname),
-        network: texts.share(&workload.network),
-        tunnel: read_tunnel(workload.tunnel_protocol)?,
-        native_tunnel: workload.native_tunnel,
+        name: own,
+        addresses,
         identity,
-        waypoint: read_optional_gateway(workload.waypoint.as_ref(), texts)?,
-        network_gateway: read_optional_gateway(workload.network_gateway.as_ref(), texts)?,
         node: texts.share(&workload.node),
-        canonical_name: texts.share(&workload.canonical_name),
-        canonical_revision: texts.share(&workload.canonical_revision),
-        workload_name: texts.share(&workload.workload_name),
-        workload_type: read_type(workload.workload_type),
-        policies: workload.authorization_policies.iter().map(|key| texts.share(key)).collect(),
+        canonical_name,
+        workload_name,
         health: match read_enum("status", workload.status)? {
             proto::WorkloadStatus::Healthy => Health::Healthy,
             proto::WorkloadStatus::Unhealthy => Health::Unhealthy,
         },
-        cluster: texts.share(or(&workload.cluster_id, DEFAULT_CLUSTER)),
         services: read_services(workload, texts)?,
+        capacity: workload.capacity.unwrap_or(1).max(1),
+        traits: texts.share_traits(&traits),
+    })
+}
+
+fn read_traits(workload: &proto::Workload, identity: &Identity, texts: &mut Texts) -> Result<Traits, Fault> {
+    Ok(Traits {
+        namespace: identity.namespace().clone(),
+        hostname: texts.share(&workload.hostname),
+        network: texts.share(&workload.network),
+        tunnel: read_tunnel(workload.tunnel_protocol)?,
+        native_tunnel: workload.native_tunnel,
+        waypoint: read_optional_gateway(workload.waypoint.as_ref(), texts)?,
+        network_gateway: read_optional_gateway(workload.network_gateway.as_ref(), texts)?,
+        canonical_revision: texts.share(&workload.canonical_revision),
+        workload_type: read_type(workload.workload_type),
+        policies: workload.authorization_policies.iter().map(|key| texts.share(key)).collect(),
+        cluster: texts.share(or(&workload.cluster_id, DEFAULT_CLUSTER)),
         application_tunnel: workload.application_tunnel.as_ref().map(read_application_tunnel).transpose()?,
         locality: workload
             .locality
@@ -92,7 +108,6 @@ fn read_workload(workload: &proto::Workload, name: &Text, texts: &mut Texts) -> 
             proto::NetworkMode::Standard => NetworkMode::Standard,
             proto::NetworkMode::HostNetwork => NetworkMode::HostNetwork,
         },
-        capacity: workload.capacity.unwrap_or(1).max(1),
     })
 }
 

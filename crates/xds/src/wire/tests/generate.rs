@@ -1,6 +1,7 @@
 //! Values of the model, small enough that conditions and connections meet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ambit_model::policy::{Action, Clause, Match, Rule, Scope, ServiceAccount, StringMatch};
 use ambit_model::service::{
@@ -9,7 +10,8 @@ use ambit_model::service::{
 };
 use ambit_model::traffic::Connection;
 use ambit_model::workload::{
-    ApplicationTunnel, Gateway, GatewayDestination, Health, Locality, NetworkMode, Tunnel, WorkloadType,
+    ApplicationTunnel, Gateway, GatewayDestination, Health, Locality, NetworkMode, Traits, Tunnel,
+    WorkloadType,
 };
 use ambit_model::{Identity, NetworkAddress, Policy, Service, Text, Workload};
 use ipnet::IpNet;
@@ -89,28 +91,30 @@ pub(super) fn workload() -> impl Strategy<Value = Workload> {
             Workload {
                 uid: uid.into(),
                 name: text(),
-                namespace,
                 addresses,
-                hostname: text(),
-                network: text(),
-                tunnel: if hbone { Tunnel::Hbone } else { Tunnel::None },
-                native_tunnel,
                 identity,
-                waypoint: waypoint.map(Into::into),
-                network_gateway: network_gateway.map(Into::into),
                 node: text(),
                 canonical_name: text(),
-                canonical_revision: text(),
                 workload_name: text(),
-                workload_type,
-                policies,
                 health: if healthy { Health::Healthy } else { Health::Unhealthy },
-                cluster: if cluster.is_empty() { "Kubernetes".into() } else { cluster },
                 services: services.into(),
-                application_tunnel,
-                locality: Locality { region: text(), zone: text(), subzone: text() },
-                network_mode: if host { NetworkMode::HostNetwork } else { NetworkMode::Standard },
                 capacity,
+                traits: Arc::new(Traits {
+                    namespace,
+                    hostname: text(),
+                    network: text(),
+                    tunnel: if hbone { Tunnel::Hbone } else { Tunnel::None },
+                    native_tunnel,
+                    waypoint: waypoint.map(Into::into),
+                    network_gateway: network_gateway.map(Into::into),
+                    canonical_revision: text(),
+                    workload_type,
+                    policies,
+                    cluster: if cluster.is_empty() { "Kubernetes".into() } else { cluster },
+                    application_tunnel,
+                    locality: Locality { region: text(), zone: text(), subzone: text() },
+                    network_mode: if host { NetworkMode::HostNetwork } else { NetworkMode::Standard },
+                }),
             }
         },
     )
