@@ -1,6 +1,6 @@
 //! The least HTTP/1.1 that the tests need, over blocking sockets.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 

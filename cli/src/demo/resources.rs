@@ -246,7 +246,7 @@ mod tests {
                 _ => None,
             });
             assert_eq!(
-                enrolled(pod.unwrap(), namespace) == Enrolment::Enrolled,
+                enrolled(pod.unwrap(), namespace.map(|namespace| &**namespace)) == Enrolment::Enrolled,
                 plan.enrolled,
                 "{}",
                 plan.name
