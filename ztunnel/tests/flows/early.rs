@@ -1,6 +1,5 @@
 //! First bytes with the CONNECT: they wait for the verdict, go nowhere without it, and are counted once.
 
-use ambit_model::Workload;
 use ambit_model::policy::{Action, Scope};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,7 +18,8 @@ async fn undecided(settings: &[(&'static str, &'static str)]) -> Mesh {
     let mut mesh = Mesh::with("tunnel", settings);
     mesh.pod("web", WEB).await;
     mesh.pod("cart", CART).await;
-    let cart = Workload { policies: vec!["shop/verdict".into()], ..workload("cart", CART) };
+    let mut cart = workload("cart", CART);
+    cart.policies = vec!["shop/verdict".into()];
     mesh.announce(cart);
     mesh
 }
