@@ -1,5 +1,5 @@
 //! Pure decisions about a request, in the order in which they are made: canonical form, authorization, route,
-//! filters.
+//! filters, retries.
 //!
 //! One [`Request`] serves every stage: what is matched, what is authorized, what is counted and what goes upstream are the
 //! same path, host and headers.
@@ -20,6 +20,7 @@ mod head;
 mod hop;
 mod path;
 mod redirect;
+pub mod retry;
 mod rewrite;
 pub mod routes;
 mod rule;
@@ -43,6 +44,7 @@ pub use head::Head;
 pub use hop::{strip_claims_about_the_client, strip_connection};
 pub use path::{InvalidPath, normalize};
 pub use redirect::{Location, Redirection};
+pub use retry::{Retries, RetryPolicy, Timers};
 pub use rewrite::{Changed, PathChange};
 pub use routes::{Outcome, Place, RouteTable};
 pub use rule::{Choice, CompiledRule};
