@@ -79,8 +79,7 @@ async fn writes(early_bytes: bool) -> String {
     let mut said = [0; 4];
     application.read_exact(&mut said).await.unwrap();
     assert_eq!(&said, b"ping");
-    let written = notes.lock().unwrap().clone();
-    written
+    notes.lock().unwrap().clone()
 }
 
 #[tokio::test]
