@@ -1,11 +1,12 @@
 //! Pure decisions about a request, in the order in which they are made: canonical form, authorization, route,
-//! filters, retries.
+//! filters, endpoint, retries.
 //!
 //! One [`Request`] serves every stage: what is matched, what is authorized, what is counted and what goes upstream are the
 //! same path, host and headers.
 
 mod authority;
 pub mod authorize;
+pub mod balance;
 mod canonical;
 mod client;
 mod cors;
@@ -18,6 +19,8 @@ mod framing;
 mod grpc;
 mod head;
 mod hop;
+pub mod limit;
+pub mod outlier;
 mod path;
 mod redirect;
 pub mod retry;
