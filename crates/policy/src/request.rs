@@ -1,9 +1,10 @@
-//! Pure decisions about a request, in the order in which they are made: canonical form, authorization, route,
-//! filters, endpoint, retries.
+//! Pure decisions about a request, in the order in which they are made: canonical form, authentication, authorization,
+//! route, filters, endpoint, retries.
 //!
 //! One [`Request`] serves every stage: what is matched, what is authorized, what is counted and what goes upstream are the
 //! same path, host and headers.
 
+pub mod authenticate;
 mod authority;
 pub mod authorize;
 pub mod balance;
@@ -32,6 +33,7 @@ mod sample;
 mod scope;
 mod value;
 
+pub use authenticate::{Authenticator, Rejected};
 pub use authority::Authority;
 pub use authorize::{Judgement, PolicySet};
 pub use canonical::{Raw, Refusal, Request, Scheme};

@@ -180,6 +180,29 @@ impl Request {
         self.query.as_deref()
     }
 
+    /// Keeps only these pairs of the query, each as the client sent it.
+    pub(super) fn retain_query(&mut self, keep: impl Fn(&str) -> bool) {
+        let Some(query) = &self.query else { return };
+        if !query.split('&').all(&keep) {
+            let kept: Vec<&str> = query.split('&').filter(|pair| keep(pair)).collect();
+            self.query = Some(kept.join("&")).filter(|kept| !kept.is_empty());
+        }
+    }
+
+    /// Keeps only the cookies of these names.
+    pub(super) fn retain_cookies(&mut self, keep: impl Fn(&str) -> bool) {
+        let Some(line) = self.headers.get(COOKIE).and_then(|line| line.to_str().ok()) else { return };
+        let name = |pair: &str| pair.split('=').next().unwrap_or_default().trim().to_owned();
+        if line.split(';').all(|pair| keep(&name(pair))) {
+            return;
+        }
+        let kept: Vec<&str> = line.split(';').map(str::trim).filter(|pair| keep(&name(pair))).collect();
+        match HeaderValue::try_from(kept.join("; ")) {
+            Ok(line) if !kept.is_empty() => drop(self.headers.insert(COOKIE, line)),
+            _ => drop(self.headers.remove(COOKIE)),
+        }
+    }
+
     /// Whether it is a gRPC call: errors are answered in gRPC's way. gRPC-Web is not.
     pub fn is_grpc(&self) -> bool {
         let Some(kind) = self.headers.get(CONTENT_TYPE) else { return false };

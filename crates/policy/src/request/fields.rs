@@ -73,10 +73,15 @@ impl Request {
 
     /// The first cookie of a name (RFC 6265 section 5.4), without quotes around it.
     pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies(name).next()
+    }
+
+    /// All cookies of a name.
+    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &str> {
         let lines = self.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        let (_, value) = pairs.find(|(each, _)| *each == name)?;
-        Some(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let values = pairs.filter(move |(each, _)| *each == name).map(|(_, value)| value);
+        values.map(|value| value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
     }
 }
 
