@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_app::Workers;
+use ambit_app::runtime::load::Load;
 use ambit_model::traffic::ports;
 use ambit_transport::peer::canonical;
 use ambit_transport::{Accepted, Listeners, Socket, Watch, accept_loop, original_destination};
 use tokio::net::TcpStream;
 
 use crate::inbound::tunnel;
-use crate::load::Load;
 use crate::network::Ends;
 use crate::outbound::outbound;
 use crate::plaintext::plaintext;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ambit_app::outcome::{Counted, of_relay};
 use ambit_hbone::Incoming;
 use ambit_identity::tls::{self, TlsStream};
 use ambit_model::{Identity, Workload};
@@ -15,7 +16,6 @@ use ambit_transport::{Watch, relay};
 use crate::arrival::{Admitted, Arrival, Turned};
 use crate::connections::Carried;
 use crate::network::{Ends, Network, Stream};
-use crate::outcome::{Counted, of_relay};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 

@@ -11,12 +11,12 @@ use ambit_model::Workload;
 use ambit_model::traffic::Connection;
 use ambit_policy::{DenyReason, authorize};
 use ambit_transport::CloseReason;
+use ambit_xds::Configuration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::admit::POLICY_PATIENCE;
-use crate::configuration::Configuration;
 use crate::pod::Pod;
 
 /// The connections of one worker.
@@ -168,7 +168,7 @@ mod tests {
     use ambit_netns::Namespace;
 
     use super::*;
-    use crate::configuration::configuration;
+    use ambit_xds::configuration::configuration;
 
     fn workload(policies: &[&str]) -> Change {
         let mut workload = Workload::new("a", "a", "ns").unwrap();

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ambit_app::outcome::{Counted, of_relay};
 use ambit_hbone::{Authority, ConnectRequest, Forwarded, Key, TraceParent};
 use ambit_model::{Text, Workload};
 use ambit_telemetry::flags::ResponseFlag;
@@ -15,7 +16,7 @@ use ambit_transport::{Ahead, Watch, relay};
 use crate::connections::{Carried, Seen, Way};
 use crate::hand_over::{Departure, hand_over};
 use crate::network::{Ends, Network, Stream};
-use crate::outcome::{Counted, conclude, of_open, of_relay};
+use crate::outcome::{conclude, of_open};
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 use crate::resolve::{NextHop, resolve};

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ambit_app::outcome::{Counted, of_relay};
 use ambit_model::traffic::{Connection, ports};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::Reporter;
@@ -14,7 +15,7 @@ use crate::admit::admit;
 use crate::connections::{Carried, Seen, Way};
 use crate::inbound_service::service;
 use crate::network::{Ends, Network, Stream};
-use crate::outcome::{Counted, conclude, of_relay};
+use crate::outcome::conclude;
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 

@@ -11,11 +11,11 @@ use ambit_model::{Identity, Snapshot, Text, Workload};
 use ambit_netns::{EnterError, Namespace};
 use ambit_transport::dial::{self, DialError, DialOptions};
 use ambit_transport::listen::{self, ListenError, ListenOptions};
+use ambit_xds::Configuration;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
-use crate::configuration::Configuration;
 use crate::settings::Settings;
 
 /// How long a connection waits for its pod's workload to arrive from the controller.

@@ -12,11 +12,11 @@ use ambit_netns::Namespace;
 use ambit_telemetry::metrics::WorkloadManagerMetrics;
 use ambit_transport::drain::Mode;
 use ambit_transport::{Drain, Watch};
+use ambit_xds::Configuration;
 use ambit_zds::client::{Client, Event};
 use tokio::task::AbortHandle;
 
 use crate::capture::Capture;
-use crate::configuration::Configuration;
 use crate::pod::Pod;
 use crate::proxy::Proxy;
 

@@ -1,30 +1,26 @@
 //! The process: starts the parts in order, waits for the end, drains.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use ambit_app::{Readiness, Shutdown, Workers, admin};
+use ambit_app::certificate_metrics::CertificateMetrics;
+use ambit_app::{Load, Operators, Readiness, Shutdown, Workers};
 use ambit_identity::certificates::CertificatesSettings;
-use ambit_identity::{AuthorityClient, Certificates, ControlChannel, ControlSettings};
+use ambit_identity::{AuthorityClient, Certificates};
 use ambit_telemetry::log::LogControl;
-use ambit_telemetry::metrics::{Registry, TerminationReason, WorkloadManagerMetrics, XdsMetrics};
+use ambit_telemetry::metrics::{Registry, WorkloadManagerMetrics, XdsMetrics};
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
-use ambit_transport::listen::{ListenError, ListenOptions, tcp_listener};
 use ambit_transport::{Watch, drain};
-use ambit_xds::client::{Observer, Termination, Update};
-use ambit_xds::{Kind, Node};
+use ambit_xds::client::Update;
+use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
 use serde_json::json;
 use tokio::sync::watch;
 
 use crate::admin::Sources;
 use crate::capture::Capture;
-use crate::certificate_metrics::CertificateMetrics;
-use crate::configuration::{Writer, configuration};
-use crate::load::Load;
 use crate::network::Namespaces;
 use crate::pods::Pods;
 use crate::proxy::{Proxy, buffers};
-use crate::settings::{Endpoint, Settings};
+use crate::settings::Settings;
 use crate::stale::close_stale;
 
 /// Runs ztunnel on the control thread until it has drained.
@@ -41,7 +37,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let traffic = Traffic::register(&registry, TrafficLimits::default());
 
     let (writer, configuration) = configuration(&settings.node);
-    let authority = AuthorityClient::new(channel(&settings, &settings.ca)?);
+    let authority = AuthorityClient::new(settings.ca.channel(&settings.token, &settings.cluster)?);
     let lifetime = settings.certificate_lifetime;
     let certificates = Certificates::new(
         Arc::new(authority),
@@ -59,13 +55,16 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
         certificates: certificates.clone(),
         pods: pods_seen,
         connections: proxies.iter().map(|proxy| proxy.connections.clone()).collect(),
+    };
+    let operators = Operators {
         registry: registry.clone(),
         readiness: readiness.clone(),
         log,
         trigger: shutdown.trigger(),
     };
     let (_admin_drain, admin_watch) = drain::channel();
-    serve_operators(&sources, &admin_watch)?;
+    let dump = move || sources.dump();
+    operators.serve(settings.ports, settings.ipv6, dump, &admin_watch)?;
 
     let configured = readiness.register("configuration from the controller");
     let handed_over = readiness.register("pods from the node agent");
@@ -103,14 +102,14 @@ fn follow_controller(
     writer: Writer,
     metrics: XdsMetrics,
 ) -> anyhow::Result<watch::Receiver<bool>> {
-    let channel = channel(settings, &settings.xds)?;
+    let channel = settings.xds.channel(&settings.token, &settings.cluster)?;
     let client = ambit_xds::Client::new(
         channel,
         origin(settings)?,
         node(settings),
         &[Kind::Address, Kind::Authorization],
     )
-    .observed_by(Arc::new(Counting(metrics)));
+    .observed_by(Arc::new(metrics));
     let synced = client.synced();
     tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
     Ok(synced)
@@ -130,7 +129,7 @@ async fn complete(mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
 
 fn start_proxies(
     settings: &Arc<Settings>,
-    configuration: &crate::configuration::Configuration,
+    configuration: &Configuration,
     certificates: &Certificates,
     traffic: &Traffic,
     workers: &Workers,
@@ -155,39 +154,6 @@ fn start_proxies(
     (0..workers.count()).map(proxy).collect()
 }
 
-fn serve_operators(sources: &Sources, watch: &Watch) -> Result<(), ListenError> {
-    let ports = sources.settings.ports;
-    for listener in admin::localhost(ports.admin)? {
-        spawn(listener, sources.administration(), watch);
-    }
-    let wildcard: IpAddr =
-        if sources.settings.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { [0, 0, 0, 0].into() };
-    let options =
-        ListenOptions { dual_stack: sources.settings.ipv6, reuse_port: true, ..ListenOptions::default() };
-    spawn(tcp_listener(SocketAddr::new(wildcard, ports.stats), &options)?, sources.statistics(), watch);
-    spawn(tcp_listener(SocketAddr::new(wildcard, ports.readiness), &options)?, sources.health(), watch);
-    Ok(())
-}
-
-fn spawn(listener: std::net::TcpListener, routes: ambit_app::Routes, watch: &Watch) {
-    let served = admin::serve(listener, Arc::new(routes), watch.clone());
-    tokio::spawn(async move {
-        if let Err(error) = served.await {
-            tracing::error!(%error, "an operator port cannot be served");
-        }
-    });
-}
-
-fn channel(settings: &Settings, endpoint: &Endpoint) -> anyhow::Result<ControlChannel> {
-    let mut control = ControlSettings::new(&endpoint.address, endpoint.roots.clone());
-    control.verify_name = endpoint.verify_name.clone();
-    control.token = Some(settings.token.clone());
-    control.cluster_id = Some(settings.cluster.clone());
-    let lower = |(name, value): (&String, &String)| (name.to_lowercase(), value.clone());
-    control.headers = endpoint.headers.iter().map(lower).collect();
-    Ok(ControlChannel::new(control)?)
-}
-
 fn origin(settings: &Settings) -> anyhow::Result<http::Uri> {
     Ok(settings.xds.address.parse()?)
 }
@@ -203,22 +169,4 @@ fn node(settings: &Settings) -> Node {
     metadata.insert("CLUSTER_ID".into(), json!(settings.cluster));
     let id = format!("ztunnel~{instance_ip}~{pod_name}.{pod_namespace}~{pod_namespace}.svc.cluster.local");
     Node { id, cluster: String::new(), metadata }
-}
-
-/// Counts what the configuration client does.
-struct Counting(XdsMetrics);
-
-impl Observer for Counting {
-    fn received(&self, kind: Kind, bytes: usize) {
-        self.0.message(kind.type_url(), bytes as u64);
-    }
-
-    fn terminated(&self, why: Termination) {
-        self.0.terminated(match why {
-            Termination::ConnectionError => TerminationReason::ConnectionError,
-            Termination::Error => TerminationReason::Error,
-            Termination::Reconnect => TerminationReason::Reconnect,
-            Termination::Complete => TerminationReason::Complete,
-        });
-    }
 }

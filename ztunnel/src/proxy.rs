@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ambit_app::runtime::load::{Load, Seat};
 use ambit_hbone::settings::Buffers;
-use ambit_hbone::{ClientSettings, Pool, PoolSettings, ServerSettings};
+use ambit_hbone::{ClientSettings, Pool, PoolSettings, Rotation, ServerSettings};
 use ambit_identity::certificates::FetchError;
 use ambit_identity::{Certificate, Certificates};
 use ambit_model::{Identity, Text};
@@ -13,18 +14,17 @@ use ambit_telemetry::traffic;
 use ambit_transport::{CloseReason, DialOptions, Limits, Watch};
 use parking_lot::Mutex;
 
-use crate::configuration::Configuration;
 use crate::connections::Connections;
 use crate::doors::Doors;
 use crate::hand_over::Courses;
-use crate::handshakes::Handshakes;
 use crate::live::Live;
-use crate::load::{Load, Seat};
 use crate::network::{Namespaces, Network};
 use crate::pod::Pod;
 use crate::same_node::Pairs;
 use crate::settings::Settings;
-use crate::tunnels::{PodDialer, Rotation};
+use crate::tunnels::PodDialer;
+use ambit_transport::handshakes::Handshakes;
+use ambit_xds::Configuration;
 
 /// One worker's part of the data plane. Only its own thread uses it, but for scrapes.
 #[derive(Debug)]

@@ -4,29 +4,16 @@
 //! `UNSTABLE_ENABLE_SOCKS5`, `PROXY_MODE=dedicated`) are refused when they ask for it: starting without it would be a
 //! silent change of behaviour.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ambit_app::settings::proxy::{
+    Endpoint, Ports, drain, endpoint, keepalive, metadata, tls_options, workers,
+};
 use ambit_app::settings::{Environment, Problem, SettingsError};
-use ambit_app::{runtime, worker_threads};
 use ambit_hbone::Engine;
-use ambit_identity::{RootCa, tls};
-use ambit_model::traffic::ports;
+use ambit_identity::tls;
 use serde_json::{Map, Value};
-
-/// Where certificates and configuration come from, and how it is trusted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `https://HOST:PORT`.
-    pub address: String,
-    /// The root certificates that its certificate must chain to.
-    pub roots: RootCa,
-    /// Name to verify instead of the host of the address.
-    pub verify_name: Option<String>,
-    /// Further headers of each request.
-    pub headers: BTreeMap<String, String>,
-}
 
 /// All settings of the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,24 +93,10 @@ pub enum SameNode {
     Tunnel,
 }
 
-/// The ports that ztunnel serves for operators in its own namespace. `AMBIT_ADMIN_PORT`, `AMBIT_STATS_PORT` and
-/// `AMBIT_READINESS_PORT` move them, so that several nodes fit on one machine; 0 lets the system choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ports {
-    /// Localhost only.
-    pub admin: u16,
-    /// Every address.
-    pub stats: u16,
-    /// Every address.
-    pub readiness: u16,
-}
-
 const DEFAULT_CONTROLLER: &str = "https://localhost:15012";
 const CLUSTER_CONTROLLER: &str = "https://istiod.istio-system.svc:15012";
-const DEFAULT_ROOTS: &str = "./var/run/secrets/istio/root-cert.pem";
 const DEFAULT_TOKEN: &str = "./var/run/secrets/tokens/istio-token";
 const DEFAULT_AGENT_SOCKET: &str = "/var/run/ztunnel/ztunnel.sock";
-const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MIB: u32 = 1024 * 1024;
 const ENGINES: &[(&str, Engine)] = &[("own", Engine::Own), ("library", Engine::Library)];
@@ -156,7 +129,7 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
         cluster: metadata.get("CLUSTER_ID").and_then(Value::as_str).map_or(cluster, str::to_owned),
         metadata,
         agent_socket: env.path("INPOD_UDS", DEFAULT_AGENT_SOCKET),
-        workers: workers(env),
+        workers: workers(env, "ZTUNNEL_WORKER_THREADS"),
         certificate_lifetime: env.duration("SECRET_TTL", DAY),
         tunnel_streams: env.number("POOL_MAX_STREAMS_PER_CONNECTION", 100, 1..=10_000),
         tunnel_idle: env.duration("POOL_UNUSED_RELEASE_TIMEOUT", Duration::from_secs(90)),
@@ -180,99 +153,10 @@ pub fn settings(mut environment: Environment) -> Result<Settings, SettingsError>
             SameNode::Handover,
             &[("handover", SameNode::Handover), ("tunnel", SameNode::Tunnel)],
         ),
-        ports: Ports {
-            admin: env.number("AMBIT_ADMIN_PORT", ports::ADMIN, 0..=u16::MAX),
-            stats: env.number("AMBIT_STATS_PORT", ports::STATS, 0..=u16::MAX),
-            readiness: env.number("AMBIT_READINESS_PORT", ports::READINESS, 0..=u16::MAX),
-        },
+        ports: Ports::read(env),
     };
     environment.finish()?;
     Ok(settings)
-}
-
-fn tls_options(env: &mut Environment) -> tls::Options {
-    let usual = tls::Options::default();
-    let layers = [("own", tls::Layer::Own), ("library", tls::Layer::Library)];
-    tls::Options {
-        records: env.choice("AMBIT_TLS_RECORDS", usual.records, &layers),
-        resumption: env.choice("AMBIT_TLS_RESUMPTION", usual.resumption, &[("on", true), ("off", false)]),
-    }
-}
-
-fn endpoint(env: &mut Environment, prefix: &str, default: &str) -> Endpoint {
-    let address = env.parsed(&format!("{prefix}_ADDRESS"), "https://HOST:PORT", |value| {
-        // Istio's charts may leave the scheme out.
-        let value = if value.contains("://") { value.to_owned() } else { format!("https://{value}") };
-        let uri: http::Uri = value.parse().map_err(|error: http::uri::InvalidUri| error.to_string())?;
-        match (uri.scheme_str(), uri.host()) {
-            (Some("https"), Some(_)) => Ok(value.trim_end_matches('/').to_owned()),
-            (Some("http"), _) => Err("configuration is never taken from an unencrypted port".to_owned()),
-            _ => Err("it is not".to_owned()),
-        }
-    });
-    Endpoint {
-        address: address.unwrap_or_else(|| default.to_owned()),
-        roots: roots(env.text(&format!("{prefix}_ROOT_CA"), DEFAULT_ROOTS)),
-        verify_name: env.optional_text(&format!("ALT_{prefix}_HOSTNAME")),
-        headers: env.prefixed(&format!("{prefix}_HEADER_")),
-    }
-}
-
-/// Istio's three forms: a file, PEM text, or the word `SYSTEM`.
-fn roots(value: String) -> RootCa {
-    match value.as_str() {
-        "SYSTEM" => RootCa::System,
-        text if text.contains("-----BEGIN CERTIFICATE-----") => RootCa::Pem(value),
-        _ => RootCa::File(value.into()),
-    }
-}
-
-/// `ISTIO_META_*` as text and `ISTIO_METAJSON_*` as JSON, without their prefixes.
-fn metadata(env: &mut Environment) -> Map<String, Value> {
-    let texts = env.prefixed("ISTIO_META_").into_iter();
-    let mut metadata: Map<String, Value> = texts.map(|(name, text)| (name, Value::String(text))).collect();
-    for (name, text) in env.prefixed("ISTIO_METAJSON_") {
-        match serde_json::from_str(&text) {
-            Ok(value) => {
-                metadata.insert(name, value);
-            }
-            Err(error) => {
-                let name = format!("ISTIO_METAJSON_{name}");
-                env.problem(Problem::new(&name, Some(&text), "JSON", &error.to_string()));
-            }
-        }
-    }
-    metadata
-}
-
-fn workers(env: &mut Environment) -> usize {
-    let cores = runtime::cores();
-    let accepted = "a number of threads, or a percentage of the processors such as 50%";
-    let set = env.parsed("ZTUNNEL_WORKER_THREADS", accepted, |value| worker_threads(Some(value), cores));
-    set.or_else(|| worker_threads(None, cores).ok()).unwrap_or(2)
-}
-
-fn drain(env: &mut Environment) -> Duration {
-    let explicit = env.parsed(
-        "CONNECTION_TERMINATION_DEADLINE",
-        "a duration such as 25s",
-        ambit_app::settings::parse_duration,
-    );
-    let grace = env.parsed("TERMINATION_GRACE_PERIOD_SECONDS", "a number of seconds", str::parse::<u64>);
-    // The last seconds are for closing what is left in an orderly way before the kill.
-    let within_grace =
-        grace.map(|grace| Duration::from_secs(if grace > 10 { grace - 5 } else { grace.max(2) - 1 }));
-    explicit.or(within_grace).unwrap_or(DEFAULT_DRAIN)
-}
-
-fn keepalive(env: &mut Environment) -> Option<ambit_transport::Keepalive> {
-    let usual = ambit_transport::Keepalive::default();
-    let keepalive = ambit_transport::Keepalive {
-        idle: env.duration("KEEPALIVE_TIME", usual.idle),
-        interval: env.duration("KEEPALIVE_INTERVAL", usual.interval),
-        probes: env.number("KEEPALIVE_RETRIES", usual.probes, 1..=127),
-    };
-    env.flag("KEEPALIVE_ENABLED", true).then_some(keepalive)
 }
 
 fn refuse_absent_parts(env: &mut Environment) {
@@ -291,6 +175,8 @@ fn refuse_absent_parts(env: &mut Environment) {
 
 #[cfg(test)]
 mod tests {
+    use ambit_identity::RootCa;
+
     use super::*;
 
     fn read(values: &[(&str, &str)]) -> Result<Settings, SettingsError> {
@@ -335,7 +221,7 @@ mod tests {
         let of = |value: &str| read(&[("NODE_NAME", "n1"), ("XDS_ROOT_CA", value)]).unwrap().xds.roots;
         assert_eq!(of("SYSTEM"), RootCa::System);
         assert_eq!(of("/etc/root.pem"), RootCa::File("/etc/root.pem".into()));
-        assert_eq!(of(""), RootCa::File(DEFAULT_ROOTS.into()));
+        assert_eq!(of(""), RootCa::File("./var/run/secrets/istio/root-cert.pem".into()));
         let pem = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
         assert_eq!(of(pem), RootCa::Pem(pem.into()));
     }

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 mod answer;
 mod document;
 mod query;
+pub mod resources;
 mod routes;
 mod standard;
 

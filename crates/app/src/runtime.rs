@@ -15,8 +15,10 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+pub mod load;
 mod threads;
 
+pub use load::Load;
 pub use threads::{ThreadsError, cores, worker_threads};
 
 /// A worker that panicked; the process must end.

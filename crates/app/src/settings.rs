@@ -14,6 +14,7 @@ use std::time::Duration;
 
 mod duration;
 mod error;
+pub mod proxy;
 
 pub use duration::{DurationError, duration_text, parse_duration};
 pub use error::{Problem, SettingsError};

@@ -23,7 +23,7 @@ pub use carrier::{Buffered, Carrier, Received};
 pub use client::{ConnectRequest, Connection, H2Error, OpenError, Opened, ResponseHead};
 pub use headers::{Baggage, Forwarded, TraceParent};
 pub use headroom::Headroom;
-pub use pool::{ConnectError, Connector, Key, Pool, PoolSettings};
+pub use pool::{ConnectError, Connector, Key, Pool, PoolSettings, Rotation};
 pub use server::{Incoming, ServeError, Served, serve};
 pub use settings::{ClientSettings, Engine, ServerSettings};
 pub use stream::Stream;

@@ -1,6 +1,7 @@
 //! Tunnels shared by the connections of one pod to one destination, made when needed and closed when idle.
 
 mod key;
+mod rotation;
 mod slots;
 mod sweep;
 mod task;
@@ -18,6 +19,7 @@ use crate::settings::ClientSettings;
 use crate::stream::Stream;
 
 pub use key::{ConnectError, Connector, Key};
+pub use rotation::Rotation;
 use slots::{Lease, Slots};
 
 /// How a pool behaves.

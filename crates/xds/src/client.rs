@@ -6,6 +6,7 @@
 
 pub mod backoff;
 mod complaint;
+mod metrics;
 mod session;
 
 use std::convert::Infallible;

@@ -19,7 +19,7 @@ use ambit_telemetry::metrics::Registry;
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
 use ambit_transport::dial::{DialError, DialFailure};
 use ambit_transport::{DialOptions, Drain, Mode, Watch, drain};
-use ambit_ztunnel::configuration::{Configuration, Writer, configuration};
+use ambit_xds::configuration::{Configuration, Writer, configuration};
 use ambit_ztunnel::inbound::tunnel;
 use ambit_ztunnel::network::{Ends, Network};
 use ambit_ztunnel::outbound::outbound;

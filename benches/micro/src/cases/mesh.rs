@@ -8,7 +8,7 @@ use std::rc::Rc;
 use ambit_model::service::{Port, ServiceAddress, ServiceKey};
 use ambit_model::workload::Tunnel;
 use ambit_model::{Change, Identity, NetworkAddress, Service, Snapshot, Workload};
-use ambit_ztunnel::configuration::{Configuration, Writer, configuration};
+use ambit_xds::configuration::{Configuration, Writer, configuration};
 use anyhow::Context;
 
 /// The node of the proxy.

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ambit_app::admin::Document;
 use ambit_model::policy::{Match, StringMatch};
 use ambit_model::service::{BalanceMode, IpFamilies, Port, Scope, ServiceAddress, Visibility};
 use ambit_model::workload::{Gateway, GatewayDestination, Health, NetworkMode, Tunnel};
 use ambit_model::{Policy, Service, Snapshot, Workload};
 use serde_json::{Map, Value, json};
+
+use super::Document;
 
 /// The part of the dump that comes from the controller: `workloads`, `services`, `stagedServices`, `policies`. Each
 /// resource is written when it is sent.
