@@ -1,4 +1,4 @@
-//! The labels of Istio's TCP metrics: what identifies one series of traffic.
+//! The labels of Istio's traffic metrics: what identifies one series of traffic.
 //!
 //! [`TrafficFacts`] borrows what a flow knows and is what a series is looked up by; [`TrafficLabels`] owns the same and
 //! is made once per series. What is not known is `unknown`.
@@ -9,6 +9,7 @@ use ambit_model::{Identity, Service, Text, Workload};
 
 use crate::flags::ResponseFlag;
 use crate::metrics::exposition::write_label;
+use crate::requests::RequestFlags;
 
 const UNKNOWN: &str = "unknown";
 const OVERFLOW: &str = "overflow";
@@ -20,6 +21,8 @@ pub enum Reporter {
     Source,
     /// The proxy of the server; `direction` is `inbound`.
     Destination,
+    /// The waypoint between them; `direction` is `inbound`.
+    Waypoint,
 }
 
 impl Reporter {
@@ -28,6 +31,7 @@ impl Reporter {
         match self {
             Self::Source => "source",
             Self::Destination => "destination",
+            Self::Waypoint => "waypoint",
         }
     }
 
@@ -35,7 +39,7 @@ impl Reporter {
     pub fn direction(self) -> &'static str {
         match self {
             Self::Source => "outbound",
-            Self::Destination => "inbound",
+            Self::Destination | Self::Waypoint => "inbound",
         }
     }
 }
@@ -60,7 +64,29 @@ impl SecurityPolicy {
     }
 }
 
-/// What a flow knows about a connection, as far as labels show it.
+/// The protocol of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RequestProtocol {
+    /// `http`.
+    Http,
+    /// `grpc`.
+    Grpc,
+}
+
+/// What the labels of a request show beyond those of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestFacts {
+    /// Its protocol.
+    pub protocol: RequestProtocol,
+    /// The status that the client was sent; 0 where it went away before.
+    pub code: u16,
+    /// The status of a gRPC call, where one was sent.
+    pub grpc_status: Option<u16>,
+    /// How it ended.
+    pub flags: RequestFlags,
+}
+
+/// What a flow knows about a connection or request, as far as labels show it.
 #[derive(Debug, Clone, Copy)]
 pub struct TrafficFacts<'a> {
     /// Which end reports.
@@ -77,6 +103,8 @@ pub struct TrafficFacts<'a> {
     pub flag: ResponseFlag,
     /// How it was secured.
     pub security: SecurityPolicy,
+    /// What is counted is a request.
+    pub request: Option<RequestFacts>,
 }
 
 /// The owned labels of one series.
@@ -90,6 +118,7 @@ pub struct TrafficLabels {
     service: Option<ServiceLabels>,
     flag: ResponseFlag,
     security: SecurityPolicy,
+    request: Option<RequestFacts>,
     overflow: bool,
 }
 
@@ -173,16 +202,36 @@ fn agree<T, U: ?Sized>(own: &Option<T>, fact: Option<&U>, is: impl Fn(&T, &U) ->
     }
 }
 
+/// Facts without names.
+type Nameless = (Reporter, ResponseFlag, SecurityPolicy, Option<RequestFacts>);
+
 impl TrafficFacts<'_> {
+    /// What series agree in where names do not count.
+    pub(crate) fn nameless(&self) -> Nameless {
+        (self.reporter, self.flag, self.security, self.request)
+    }
+
     /// The same facts of a connection that ended with `flag`.
     pub fn with_flag(self, flag: ResponseFlag) -> Self {
         Self { flag, ..self }
     }
 }
 
+impl RequestFacts {
+    fn write(&self, label: &mut impl FnMut(&str, &str)) {
+        label("request_protocol", if self.protocol == RequestProtocol::Grpc { "grpc" } else { "http" });
+        label("response_code", &self.code.to_string());
+        if self.protocol == RequestProtocol::Grpc {
+            let status = self.grpc_status.map(|status| status.to_string());
+            label("grpc_response_status", status.as_deref().unwrap_or(""));
+        }
+        label("response_flags", &self.flags.to_string());
+    }
+}
+
 impl Hash for TrafficFacts<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.reporter, self.flag, self.security).hash(state);
+        self.nameless().hash(state);
         self.source.map(workload_texts).hash(state);
         self.source_identity.hash(state);
         self.destination.map(workload_texts).hash(state);
@@ -203,6 +252,7 @@ impl TrafficLabels {
             service: facts.service.map(ServiceLabels::of),
             flag: facts.flag,
             security: facts.security,
+            request: facts.request,
             overflow: false,
         }
     }
@@ -214,6 +264,15 @@ impl TrafficLabels {
         Self { overflow: true, ..Self::new(&nameless) }
     }
 
+    fn nameless(&self) -> Nameless {
+        (self.reporter, self.flag, self.security, self.request)
+    }
+
+    /// Whether requests are counted.
+    pub(crate) fn counts_requests(&self) -> bool {
+        self.request.is_some()
+    }
+
     pub(crate) fn is_overflow(&self) -> bool {
         self.overflow
     }
@@ -221,7 +280,7 @@ impl TrafficLabels {
     /// Whether these are the labels of the facts.
     pub(crate) fn are(&self, facts: &TrafficFacts<'_>) -> bool {
         !self.overflow
-            && (self.reporter, self.flag, self.security) == (facts.reporter, facts.flag, facts.security)
+            && self.nameless() == facts.nameless()
             && agree(&self.source, facts.source, WorkloadLabels::is)
             && self.source_identity.as_ref() == facts.source_identity
             && agree(&self.destination, facts.destination, WorkloadLabels::is)
@@ -231,8 +290,7 @@ impl TrafficLabels {
 
     /// Whether these are the overflow labels of the facts.
     pub(crate) fn are_overflow(&self, facts: &TrafficFacts<'_>) -> bool {
-        self.overflow
-            && (self.reporter, self.flag, self.security) == (facts.reporter, facts.flag, facts.security)
+        self.overflow && self.nameless() == facts.nameless()
     }
 
     /// Writes `name="value"` pairs in Istio's order, separated by commas.
@@ -254,8 +312,13 @@ impl TrafficLabels {
             self.destination_identity.as_ref(),
             false,
         );
-        label("request_protocol", "tcp");
-        label("response_flags", self.flag.as_str());
+        match &self.request {
+            None => {
+                label("request_protocol", "tcp");
+                label("response_flags", self.flag.as_str());
+            }
+            Some(request) => request.write(&mut label),
+        }
         label("connection_security_policy", self.security.as_str());
         label("source_region", self.source.as_ref().map_or("", |workload| &workload.region));
         label("source_zone", self.source.as_ref().map_or("", |workload| &workload.zone));

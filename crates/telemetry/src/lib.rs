@@ -12,10 +12,12 @@ pub mod labels;
 pub mod log;
 pub mod metrics;
 pub mod report;
+pub mod requests;
 pub mod traffic;
 
 pub use flags::ResponseFlag;
-pub use labels::{Reporter, SecurityPolicy, TrafficFacts, TrafficLabels};
+pub use labels::{Reporter, RequestFacts, RequestProtocol, SecurityPolicy, TrafficFacts, TrafficLabels};
 pub use metrics::Registry;
 pub use report::{ConnectionReport, Failure, HboneTarget};
+pub use requests::{RequestFlags, RequestReport};
 pub use traffic::{Traffic, TrafficLimits, Worker};

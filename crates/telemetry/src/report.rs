@@ -87,6 +87,7 @@ impl Facts {
             service: self.service.as_deref(),
             flag,
             security: self.security,
+            request: None,
         }
     }
 }
@@ -248,7 +249,7 @@ impl ConnectionReport {
         // The log speaks for the reporting end: a client sends the request, a server the response.
         let (sent, received) = match facts.reporter {
             Reporter::Source => (request, response),
-            Reporter::Destination => (response, request),
+            Reporter::Destination | Reporter::Waypoint => (response, request),
         };
         Record {
             traffic: facts.traffic(ResponseFlag::None),

@@ -1,4 +1,4 @@
-//! `istio_tcp_*`: what connections are counted in.
+//! `istio_tcp_*` and `istio_request*`: what connections and requests are counted in.
 //!
 //! Each worker counts in series of its own, so that no counter is shared between threads; a scrape adds up the series
 //! with the same labels. The number of label sets is limited, and those that nobody uses any more are forgotten: a
@@ -6,6 +6,7 @@
 
 mod collect;
 mod directory;
+mod histogram;
 mod series;
 mod worker;
 

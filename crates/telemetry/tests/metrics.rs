@@ -22,6 +22,7 @@ fn facts(source: Option<&Workload>) -> TrafficFacts<'_> {
         service: None,
         flag: ResponseFlag::None,
         security: SecurityPolicy::Unknown,
+        request: None,
     }
 }
 

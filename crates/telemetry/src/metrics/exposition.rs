@@ -93,6 +93,34 @@ impl FamilyText<'_> {
         };
     }
 
+    /// Adds a histogram: for each upper bound (`None` for all) how many values are not above it, and their sum.
+    pub fn histogram(
+        &mut self,
+        labels: &str,
+        cumulative: impl Iterator<Item = (Option<f64>, u64)>,
+        sum: impl Display,
+    ) {
+        if !self.begun {
+            self.begin();
+        }
+        let name = self.name;
+        let (comma, out) = (if labels.is_empty() { "" } else { "," }, &mut self.exposition.out);
+        let mut all = 0;
+        for (bound, count) in cumulative {
+            all = count;
+            // Writing to a String cannot fail.
+            let _ = match bound {
+                Some(bound) => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}"),
+                None => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}"),
+            };
+        }
+        let _ = if labels.is_empty() {
+            writeln!(out, "{name}_sum {sum}\n{name}_count {all}")
+        } else {
+            writeln!(out, "{name}_sum{{{labels}}} {sum}\n{name}_count{{{labels}}} {all}")
+        };
+    }
+
     fn suffix(&self) -> &'static str {
         if self.kind == Kind::Counter { "_total" } else { "" }
     }

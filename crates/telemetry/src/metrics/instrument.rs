@@ -10,6 +10,8 @@ pub enum Kind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// How values are distributed.
+    Histogram,
 }
 
 impl Kind {
@@ -17,6 +19,7 @@ impl Kind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::directory::Entry;
-use super::series::Totals;
+use super::histogram::Counts;
+use super::series::{RequestTotals, Totals};
 use super::{Shard, Shared};
 use crate::labels::Reporter;
 use crate::metrics::exposition::write_label;
@@ -66,7 +67,7 @@ impl Shared {
             let sums = sum(&entries, &shards);
             for entry in &entries {
                 // Different facts can read alike: what is empty and what is called so are both `unknown`.
-                *rows.entry(labels(entry)).or_default() += sums[&Arc::as_ptr(entry)];
+                *rows.entry(labels(entry)).or_default() += &sums[&Arc::as_ptr(entry)];
             }
         }
         for column in &COLUMNS {
@@ -75,6 +76,7 @@ impl Shared {
                 family.sample(labels, (column.value)(totals));
             }
         }
+        write_requests(&rows, out);
         write_sockets(&shards, out);
     }
 
@@ -86,9 +88,9 @@ impl Shared {
         let sums = sum(&entries, &shards);
         for entry in entries {
             let mut history = entry.history.lock();
-            let totals = sums[&Arc::as_ptr(&entry)];
+            let totals = sums[&Arc::as_ptr(&entry)].clone();
             let since = match history.seen {
-                Some((seen, since)) if seen == totals => since,
+                Some((ref seen, since)) if *seen == totals => since,
                 _ => now,
             };
             history.seen = Some((totals, since));
@@ -96,7 +98,7 @@ impl Shared {
                 continue;
             }
             for shard in &shards {
-                history.retired += shard.give_up(&entry);
+                history.retired += &shard.give_up(&entry);
             }
             drop(history);
             self.directory.lock().forget(&entry);
@@ -121,12 +123,12 @@ impl Shard {
 
 fn sum(entries: &[Arc<Entry>], shards: &[Arc<Shard>]) -> Sums {
     let mut sums: Sums =
-        entries.iter().map(|entry| (Arc::as_ptr(entry), entry.history.lock().retired)).collect();
+        entries.iter().map(|entry| (Arc::as_ptr(entry), entry.history.lock().retired.clone())).collect();
     for shard in shards {
         for series in shard.series.lock().iter() {
             // A series whose entry was interned after the listing waits for the next scrape.
             if let Some(sum) = sums.get_mut(&Arc::as_ptr(&series.entry)) {
-                *sum += series.totals();
+                *sum += &series.totals();
             }
         }
     }
@@ -139,10 +141,42 @@ fn labels(entry: &Entry) -> String {
     text
 }
 
+/// A family of histograms: its name, its help, and its value in a total.
+type Distribution = (&'static str, &'static str, fn(&RequestTotals) -> &Counts);
+
+const DISTRIBUTIONS: [Distribution; 3] = [
+    (
+        "istio_request_duration_milliseconds",
+        "Time from a request's head to the end of its response, in milliseconds",
+        |totals| &totals.duration,
+    ),
+    ("istio_request_bytes", "Bytes of requests, with their heads", |totals| &totals.received),
+    ("istio_response_bytes", "Bytes of responses, with their heads", |totals| &totals.sent),
+];
+
+fn write_requests(rows: &BTreeMap<String, Totals>, out: &mut Exposition) {
+    let requests = || rows.iter().filter_map(|(labels, totals)| Some((labels, totals.requests.as_deref()?)));
+    let mut family = out.family("istio_requests", "Requests", Kind::Counter);
+    for (labels, totals) in requests() {
+        let all = totals.duration.cumulative().last().map_or(0, |(_, all)| all);
+        family.sample(labels, all);
+    }
+    for (name, help, value) in DISTRIBUTIONS {
+        let mut family = out.family(name, help, Kind::Histogram);
+        for (labels, totals) in requests() {
+            let counts = value(totals);
+            family.histogram(labels, counts.cumulative(), counts.sum());
+        }
+    }
+}
+
 fn write_sockets(shards: &[Arc<Shard>], out: &mut Exposition) {
     let mut family = out.family("istio_tcp_sockets_open", "Open TCP sockets", Kind::Gauge);
-    for reporter in [Reporter::Source, Reporter::Destination] {
+    for reporter in [Reporter::Source, Reporter::Destination, Reporter::Waypoint] {
         let open: i64 = shards.iter().map(|shard| shard.sockets.of(reporter).load(Ordering::Relaxed)).sum();
+        if reporter == Reporter::Waypoint && open <= 0 {
+            continue;
+        }
         let mut labels = String::new();
         write_label(&mut labels, "reporter", reporter.as_str());
         family.sample(&labels, open.max(0));

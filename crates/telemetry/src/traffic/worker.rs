@@ -23,6 +23,7 @@ pub(super) struct Shard {
 pub(super) struct Sockets {
     source: AtomicI64,
     destination: AtomicI64,
+    waypoint: AtomicI64,
 }
 
 impl Sockets {
@@ -30,6 +31,7 @@ impl Sockets {
         match reporter {
             Reporter::Source => &self.source,
             Reporter::Destination => &self.destination,
+            Reporter::Waypoint => &self.waypoint,
         }
     }
 }
@@ -57,7 +59,7 @@ impl Worker {
         if let Some(found) = series.find(hash, |series| series.entry.labels.are(facts)) {
             return found.clone();
         }
-        let overflow_hash = shared.hasher.hash_one((facts.reporter, facts.flag, facts.security));
+        let overflow_hash = shared.hasher.hash_one(facts.nameless());
         let entry = shared.directory.lock().intern(hash, facts, shared.limits.series, overflow_hash);
         // New here, or the overflow series, which this worker may have already.
         if let Some(found) = series.find(entry.hash, |series| Arc::ptr_eq(&series.entry, &entry)) {
