@@ -22,6 +22,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("ambit-ztunnel", 3),
     ("ambit-agent", 3),
     ("ambit-controller", 3),
+    ("ambit-waypoint", 3),
     ("ambit-cli", 4),
     ("ambit-micro", 5),
     ("ambit-tests", 5),

@@ -1,0 +1,225 @@
+//! Bodies on their way: passed on frame by frame, never collected, counted as they pass.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use ambit_telemetry::requests::{RequestBytes, RequestFlags, RequestReport};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::upstream::Lease;
+
+/// What cut a body short.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The other side's connection failed.
+    #[error("the body ended early: {0}")]
+    Http(#[from] hyper::Error),
+}
+
+/// The body of a request on its way to an endpoint.
+#[derive(Debug)]
+pub struct RequestBody {
+    /// `None`: there is none.
+    from: Option<Incoming>,
+    bytes: Arc<RequestBytes>,
+    progress: Arc<Progress>,
+}
+
+/// How far a request body has come. The connection that sends it takes the next request only when it has ended.
+#[derive(Debug, Default)]
+pub struct Progress {
+    ended: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Progress {
+    /// Whether all of it was passed on.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client broke it off.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl RequestBody {
+    /// The client's body, counted in `bytes`.
+    pub fn new(from: Incoming, bytes: Arc<RequestBytes>) -> Self {
+        let progress = Arc::<Progress>::default();
+        let none = from.is_end_stream();
+        progress.ended.store(none, Ordering::Relaxed);
+        Self { from: (!none).then_some(from), bytes, progress }
+    }
+
+    /// How far it has come.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let Some(from) = &mut this.from else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(&mut *from).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => {
+                this.bytes.request(size(frame));
+                if from.is_end_stream() {
+                    this.progress.ended.store(true, Ordering::Relaxed);
+                }
+            }
+            Some(Err(_)) => this.progress.failed.store(true, Ordering::Relaxed),
+            None => this.progress.ended.store(true, Ordering::Relaxed),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.from.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.from.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// The body of a response on its way to the client. At its end the request is reported.
+#[derive(Debug)]
+pub struct ResponseBody {
+    from: Source,
+    bytes: Arc<RequestBytes>,
+    report: Option<RequestReport>,
+    grpc: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Local(Option<Bytes>),
+    Endpoint { body: Incoming, lease: Option<Lease> },
+}
+
+impl ResponseBody {
+    /// Text of our own.
+    pub fn local(text: Bytes, report: RequestReport) -> Self {
+        let text = Some(text).filter(|text| !text.is_empty());
+        Self { from: Source::Local(text), bytes: report.bytes(), report: Some(report), grpc: false }
+    }
+
+    /// What an endpoint sends. Its connection, held by `lease`, is free after it.
+    pub fn endpoint(body: Incoming, lease: Lease, report: RequestReport, grpc: bool) -> Self {
+        let bytes = report.bytes();
+        Self { from: Source::Endpoint { body, lease: Some(lease) }, bytes, report: Some(report), grpc }
+    }
+
+    /// Nothing, and somebody else reports.
+    pub fn unreported() -> Self {
+        Self { from: Source::Local(None), bytes: Arc::default(), report: None, grpc: false }
+    }
+
+    fn ended(&mut self) {
+        if let Source::Endpoint { lease, .. } = &mut self.from
+            && let Some(lease) = lease.take()
+        {
+            lease.release();
+        }
+        if let Some(report) = self.report.take() {
+            report.finish();
+        }
+    }
+
+    fn failed(&mut self, error: &hyper::Error) {
+        if let Some(mut report) = self.report.take() {
+            report.flag(RequestFlags::ENDED_BY_ENDPOINT);
+            report.details(format!("upstream_reset_after_response_started{{{error}}}"));
+            report.finish();
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.from {
+            Source::Local(text) => text.take().map(|text| Ok(Frame::data(text))),
+            Source::Endpoint { body, .. } => ready!(Pin::new(body).poll_frame(cx)),
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                this.bytes.response(size(frame));
+                if this.grpc
+                    && let Some(trailers) = frame.trailers_ref()
+                    && let (Some(status), Some(report)) = (grpc_status(trailers), &mut this.report)
+                {
+                    report.grpc_status(status);
+                }
+                if this.is_end_stream() {
+                    this.ended();
+                }
+            }
+            Some(Err(error)) => this.failed(error),
+            None => this.ended(),
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.from {
+            Source::Local(text) => text.is_none(),
+            Source::Endpoint { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.from {
+            Source::Local(text) => SizeHint::with_exact(text.as_ref().map_or(0, |text| text.len() as u64)),
+            Source::Endpoint { body, .. } => body.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        // A body that is known to be empty is never asked.
+        if self.report.is_some() && self.is_end_stream() {
+            self.ended();
+        }
+    }
+}
+
+fn size(frame: &Frame<Bytes>) -> u64 {
+    match (frame.data_ref(), frame.trailers_ref()) {
+        (Some(data), _) => data.len() as u64,
+        (None, Some(trailers)) => head_size(trailers),
+        (None, None) => 0,
+    }
+}
+
+/// The bytes of header fields.
+pub fn head_size(headers: &HeaderMap) -> u64 {
+    headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
+}
+
+/// `grpc-status` of headers or trailers.
+pub fn grpc_status(headers: &HeaderMap) -> Option<u16> {
+    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}

@@ -1,0 +1,84 @@
+//! Who is this waypoint, and which services and workloads are bound to it? Pure.
+
+use std::sync::Arc;
+
+use ambit_model::address::canonical;
+use ambit_model::service::ServiceKey;
+use ambit_model::workload::{
+    Gateway, GatewayDestination, Health, Locality, NetworkMode, Tunnel, WorkloadType,
+};
+use ambit_model::{Memberships, Snapshot, Text, Workload};
+
+use crate::settings::Settings;
+
+/// What the configuration says about this very proxy.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// Its workload. Until the controller announces it, one made of the settings.
+    pub workload: Arc<Workload>,
+    /// Whether it was announced.
+    pub announced: bool,
+}
+
+impl Own {
+    /// As of this snapshot.
+    pub fn of(snapshot: &Snapshot, settings: &Settings, unannounced: &Arc<Workload>) -> Self {
+        match snapshot.local_workload(&settings.namespace, &settings.pod_name) {
+            Some(workload) => Self { workload: workload.clone(), announced: true },
+            None => Self { workload: unannounced.clone(), announced: false },
+        }
+    }
+
+    /// Whether `waypoint`, of a service or workload, is the Gateway that this proxy stands for: a service that has this
+    /// pod among its endpoints, or bears the Gateway's name in its namespace; or an address of either.
+    pub fn is(&self, snapshot: &Snapshot, settings: &Settings, waypoint: &Gateway) -> bool {
+        let ours = |key: &ServiceKey| self.workload.services.contains_key(key) || bears_name(settings, key);
+        match &waypoint.destination {
+            GatewayDestination::Service(key) => ours(key),
+            GatewayDestination::Address(address) if address.network != self.workload.network => false,
+            GatewayDestination::Address(address) => {
+                let service = snapshot.service_at(&address.network, address.ip, &settings.namespace);
+                self.workload.owns(address.ip) || service.is_some_and(|service| ours(&service.key))
+            }
+        }
+    }
+}
+
+/// `NAME.NAMESPACE.svc.` and whatever domain the cluster has.
+fn bears_name(settings: &Settings, key: &ServiceKey) -> bool {
+    let rest = key.hostname.strip_prefix(&*settings.gateway).and_then(|rest| rest.strip_prefix('.'));
+    let rest = rest.and_then(|rest| rest.strip_prefix(&*settings.namespace));
+    key.namespace == settings.namespace && rest.is_some_and(|rest| rest.starts_with(".svc."))
+}
+
+/// The workload of a proxy that has not been announced.
+pub fn unannounced(settings: &Settings) -> Arc<Workload> {
+    let uid = format!("{}//Pod/{}/{}", settings.cluster, settings.namespace, settings.pod_name);
+    let empty: Text = "".into();
+    Arc::new(Workload {
+        uid: uid.into(),
+        name: settings.pod_name.clone(),
+        namespace: settings.namespace.clone(),
+        addresses: settings.address.map(canonical).into_iter().collect(),
+        hostname: empty.clone(),
+        network: settings.network.clone(),
+        tunnel: Tunnel::Hbone,
+        native_tunnel: true,
+        identity: settings.identity.clone(),
+        waypoint: None,
+        network_gateway: None,
+        node: settings.node.clone(),
+        canonical_name: settings.gateway.clone(),
+        canonical_revision: "latest".into(),
+        workload_name: settings.gateway.clone(),
+        workload_type: WorkloadType::Deployment,
+        policies: Vec::new(),
+        health: Health::Healthy,
+        cluster: settings.cluster.clone(),
+        services: Memberships::default(),
+        application_tunnel: None,
+        locality: Locality::default(),
+        network_mode: NetworkMode::Standard,
+        capacity: 1,
+    })
+}

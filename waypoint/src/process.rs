@@ -1,0 +1,216 @@
+//! The process: starts the parts in order, waits for the end, drains.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambit_app::admin::resources::resources;
+use ambit_app::certificate_metrics::CertificateMetrics;
+use ambit_app::operators::certificates as certificates_dump;
+use ambit_app::{Load, Operators, Pending, Readiness, Shutdown, Workers};
+use ambit_identity::certificates::CertificatesSettings;
+use ambit_identity::{AuthorityClient, Certificates};
+use ambit_model::Identity;
+use ambit_telemetry::log::LogControl;
+use ambit_telemetry::metrics::{Registry, XdsMetrics};
+use ambit_telemetry::traffic::{Traffic, TrafficLimits};
+use ambit_transport::listen::{ListenOptions, tcp_listener};
+use ambit_transport::{Watch, drain};
+use ambit_xds::client::Update;
+use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::accept::accept;
+use crate::network::Kernel;
+use crate::proxy::{Proxy, buffers};
+use crate::settings::Settings;
+use crate::stale::close_stale;
+
+/// Pause before a certificate that was not given is asked about again.
+const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs the waypoint on the control thread until it has drained.
+///
+/// # Errors
+/// A part could not start, or a worker panicked; one line that says what to do.
+pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
+    let settings = Arc::new(settings);
+    let mut shutdown = Shutdown::install()?;
+    let (drain, leaving) = drain::channel();
+    let readiness = Readiness::new();
+    let registry = Registry::new("waypoint", env!("CARGO_PKG_VERSION"));
+    log.register(&registry);
+    let traffic = Traffic::register(&registry, TrafficLimits::default());
+
+    let (writer, configuration) = configuration(&settings.node);
+    let authority = AuthorityClient::new(settings.ca.channel(&settings.token, &settings.cluster)?);
+    let lifetime = settings.certificate_lifetime;
+    let certificates = Certificates::new(
+        Arc::new(authority),
+        CertificatesSettings { lifetime, ..CertificatesSettings::default() },
+    );
+    registry.register(CertificateMetrics(certificates.clone()));
+    let _own_certificate = certificates.hold(&settings.identity);
+    let workers = Arc::new(Workers::start(settings.workers, "worker", |_| async {})?);
+    let load = Load::new(workers.count());
+    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers, &load);
+
+    let configured = readiness.register("configuration from the controller");
+    let certified = readiness.register("certificate from the controller");
+    let operators = Operators { registry: registry.clone(), readiness, log, trigger: shutdown.trigger() };
+    let (_admin_drain, admin_watch) = drain::channel();
+    let dump = {
+        let (settings, configuration) = (settings.clone(), configuration.clone());
+        let certificates = certificates.clone();
+        move || dump(&settings, &configuration, &certificates)
+    };
+    operators.serve(settings.ports, settings.ipv6, dump, &admin_watch)?;
+
+    let synced = follow_controller(&settings, writer, XdsMetrics::register(&registry))?;
+    let listener = tcp_listener(listen_address(&settings), &listen_options(&settings))?;
+    let listening = listener.local_addr()?;
+    tokio::spawn(certify(certificates.clone(), settings.identity.clone(), certified));
+    let tunnels = (workers.clone(), proxies, load);
+    tokio::spawn(async move {
+        if complete(synced, leaving.clone()).await {
+            configured.ready();
+            // Only now: before, nothing of a request could be judged. The kernel keeps who comes early.
+            let (workers, proxies, load) = tunnels;
+            if let Err(error) = accept(listener, &workers, proxies, load, &leaving) {
+                tracing::error!(%error, "tunnels cannot be accepted");
+            }
+        }
+    });
+    tracing::info!(
+        gateway = %settings.gateway,
+        namespace = %settings.namespace,
+        identity = %settings.identity,
+        %listening,
+        workers = settings.workers,
+        controller = settings.xds.address,
+        "waypoint started"
+    );
+    tokio::select! {
+        cause = shutdown.requested() => tracing::info!("shutting down: {cause}"),
+        failed = workers.failed() => anyhow::bail!(failed),
+    }
+    let drained = shutdown.drain(&drain, settings.drain).await;
+    tracing::info!("drained: {drained:?}");
+    Ok(())
+}
+
+/// Subscribes to the configuration; the result becomes true once all of it has come.
+fn follow_controller(
+    settings: &Settings,
+    writer: Writer,
+    metrics: XdsMetrics,
+) -> anyhow::Result<watch::Receiver<bool>> {
+    let channel = settings.xds.channel(&settings.token, &settings.cluster)?;
+    let kinds = [Kind::Address, Kind::L7];
+    let client = ambit_xds::Client::new(channel, settings.xds.address.parse()?, node(settings), &kinds)
+        .observed_by(Arc::new(metrics));
+    let synced = client.synced();
+    tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
+    Ok(synced)
+}
+
+/// Waits for the first complete configuration; false when the process leaves before.
+async fn complete(mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
+    tokio::select! {
+        synced = synced.wait_for(|synced| *synced) => {
+            tracing::info!("configuration is complete");
+            synced.is_ok()
+        }
+        _ = leaving.signaled() => false,
+    }
+}
+
+/// Waits for this proxy's first certificate, however often it has to be asked for.
+async fn certify(certificates: Certificates, identity: Identity, certified: Pending) {
+    while let Err(error) = certificates.certificate(&identity).await {
+        tracing::debug!(%error, "no certificate yet");
+        tokio::time::sleep(CERTIFICATE_PAUSE).await;
+    }
+    certified.ready();
+}
+
+fn start_proxies(
+    settings: &Arc<Settings>,
+    configuration: &Configuration,
+    certificates: &Certificates,
+    traffic: &Traffic,
+    workers: &Workers,
+    load: &Load,
+) -> Vec<Arc<Proxy>> {
+    let buffers = buffers(settings);
+    let proxy = |index: usize| {
+        let proxy = Proxy::new(
+            Arc::new(Kernel),
+            settings.clone(),
+            buffers.clone(),
+            configuration.clone(),
+            certificates.clone(),
+            traffic.worker(),
+        );
+        let proxy = Arc::new(proxy.on_worker(index, load.clone()));
+        workers.spawn_on(index, close_stale(proxy.clone(), settings.drain));
+        proxy
+    };
+    (0..workers.count()).map(proxy).collect()
+}
+
+fn listen_address(settings: &Settings) -> SocketAddr {
+    let wildcard: IpAddr =
+        if settings.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    SocketAddr::new(wildcard, settings.port)
+}
+
+/// The port is shared, so that the next version of this program can listen before this one has drained.
+fn listen_options(settings: &Settings) -> ListenOptions {
+    let keepalive = settings.keepalive.clone();
+    ListenOptions { dual_stack: settings.ipv6, reuse_port: true, keepalive, ..ListenOptions::default() }
+}
+
+/// The node id and metadata that Istio's control plane expects of a waypoint.
+fn node(settings: &Settings) -> Node {
+    let Settings { pod_name, namespace, gateway, .. } = settings;
+    let address = settings.address.map_or_else(|| "1.1.1.1".to_owned(), |address| address.to_string());
+    let mut metadata = settings.metadata.clone();
+    metadata.insert("NAME".into(), json!(pod_name));
+    metadata.insert("NAMESPACE".into(), json!(namespace));
+    metadata.insert("INSTANCE_IPS".into(), json!(address));
+    metadata.insert("NODE_NAME".into(), json!(settings.node));
+    metadata.insert("CLUSTER_ID".into(), json!(settings.cluster));
+    metadata.insert("NETWORK".into(), json!(settings.network));
+    metadata.insert("SERVICE_ACCOUNT".into(), json!(settings.identity.service_account()));
+    metadata.insert("GATEWAY_NAME".into(), json!(gateway));
+    metadata.insert("GATEWAY_CLASS".into(), json!(settings.class));
+    let id = format!("waypoint~{address}~{pod_name}.{namespace}~{namespace}.svc.cluster.local");
+    Node { id, cluster: format!("{gateway}.{namespace}"), metadata }
+}
+
+/// What `/config_dump` answers.
+fn dump(settings: &Settings, configuration: &Configuration, certificates: &Certificates) -> Value {
+    let mut dump = resources(&configuration.snapshot());
+    dump.insert("certificates".into(), certificates_dump(certificates));
+    dump.insert(
+        "config".into(),
+        json!({
+            "gateway": settings.gateway,
+            "gatewayClass": settings.class,
+            "namespace": settings.namespace,
+            "identity": settings.identity.to_string(),
+            "localNode": settings.node,
+            "clusterId": settings.cluster,
+            "network": settings.network,
+            "xdsAddress": settings.xds.address,
+            "caAddress": settings.ca.address,
+            "numWorkerThreads": settings.workers,
+            "protocolDetectionTimeout": format!("{:?}", settings.detection),
+            "selfTerminationDeadline": format!("{:?}", settings.drain),
+        }),
+    );
+    dump.insert("version".into(), json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }));
+    Value::Object(dump)
+}

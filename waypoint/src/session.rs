@@ -1,0 +1,159 @@
+//! One connection that came through a tunnel: for whom, to what, and what its requests have in common.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, TraceParent};
+use ambit_model::{Identity, Service, Snapshot, Workload};
+use ambit_policy::balance::{self, Family};
+use ambit_policy::{Chosen, NoEndpoint};
+use ambit_telemetry::labels::{Reporter, SecurityPolicy};
+use ambit_telemetry::report::{ConnectionReport, HboneTarget};
+use ambit_telemetry::requests::RequestReport;
+use ambit_transport::Watch;
+use http::HeaderValue;
+
+use crate::endpoint::{Endpoint, NoWay, endpoint};
+use crate::network::Network;
+use crate::proxy::Proxy;
+use crate::target::Target;
+
+/// Who connected.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The TCP peer of the tunnel: the client's pod.
+    pub address: SocketAddr,
+    /// Who it proved to be.
+    pub identity: Identity,
+    /// Its workload, where its address and its identity agree. Names series, decides nothing.
+    pub workload: Option<Arc<Workload>>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Session<N: Network> {
+    /// The worker.
+    pub proxy: Arc<Proxy<N>>,
+    /// Who connected.
+    pub client: Client,
+    /// What for.
+    pub target: Target,
+    /// The CONNECT's own words.
+    pub authority: Authority,
+    /// What applications are told of the client, where they are.
+    pub certificate_header: Option<HeaderValue>,
+    /// The end.
+    pub drain: Watch,
+}
+
+/// Why there is nobody to send to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Nobody {
+    /// The service is gone.
+    #[error("service {0} is not known any more")]
+    Gone(ambit_model::service::ServiceKey),
+    /// The workload is gone, or lost the address.
+    #[error("{0} is not an address of the workload any more")]
+    Moved(SocketAddr),
+    /// It has no endpoint that may be chosen.
+    #[error(transparent)]
+    NoEndpoint(#[from] NoEndpoint),
+    /// The chosen one cannot be reached.
+    #[error(transparent)]
+    NoWay(#[from] NoWay),
+}
+
+impl<N: Network> Session<N> {
+    /// The service that the client asked for, or that leads to the workload it asked for.
+    pub fn service(&self) -> Option<&Arc<Service>> {
+        match &self.target {
+            Target::Service { service, .. } => Some(service),
+            Target::Workload { .. } => None,
+        }
+    }
+
+    /// Chooses where to send.
+    ///
+    /// # Errors
+    /// There is nobody.
+    pub fn endpoint(&self, snapshot: &Snapshot) -> Result<Endpoint, Nobody> {
+        let own = self.proxy.own(snapshot).workload;
+        match &self.target {
+            Target::Service { service, port, dialled, .. } => {
+                let service =
+                    snapshot.service(&service.key).ok_or_else(|| Nobody::Gone(service.key.clone()))?;
+                let family = dialled.map_or(Family::V4, Family::of);
+                let chosen = balance::choose(snapshot, service, *port, &own, family, &mut rand::rng())?;
+                Ok(endpoint(&own, chosen, Some(service))?)
+            }
+            Target::Workload { workload, address, .. } => {
+                let workload = snapshot.workload(&workload.uid).filter(|now| now.owns(address.ip()));
+                let workload = workload.ok_or(Nobody::Moved(*address))?.clone();
+                let chosen = Chosen { workload, target_port: address.port(), address: Some(address.ip()) };
+                Ok(endpoint(&own, chosen, None)?)
+            }
+        }
+    }
+
+    /// The report of a request that was received at `start`.
+    pub fn request_report(&self, start: Instant) -> RequestReport {
+        let Client { address, identity, workload } = &self.client;
+        let mut report = RequestReport::received(&self.proxy.traffic, start, *address, identity.clone());
+        if let Some(workload) = workload {
+            report.source(workload.clone());
+        }
+        if let Some(service) = self.service() {
+            report.service(service.clone(), self.target.port());
+        }
+        if let Authority::Address(asked) = &self.authority {
+            report.asked(*asked);
+        }
+        report
+    }
+
+    /// The report of a connection whose bytes are no requests.
+    pub fn connection_report(&self, start: Instant) -> ConnectionReport {
+        let Client { address, identity, workload } = &self.client;
+        let local = match &self.authority {
+            Authority::Address(asked) => *asked,
+            Authority::Host { port, .. } => SocketAddr::new(IpAddr::from([0, 0, 0, 0]), *port),
+        };
+        let mut report =
+            ConnectionReport::accepted(&self.proxy.traffic, Reporter::Waypoint, start, *address, local);
+        report.security(SecurityPolicy::MutualTls).source_identity(identity.clone());
+        report.hbone_target(match &self.authority {
+            Authority::Address(address) => HboneTarget::Address(*address),
+            Authority::Host { hostname, port } => HboneTarget::Name(hostname.clone(), *port),
+        });
+        if let Some(workload) = workload {
+            report.source(workload.clone());
+        }
+        if let Some(service) = self.service() {
+            report.service(service.clone());
+        }
+        report
+    }
+
+    /// The CONNECT to an endpoint's proxy, for one connection of this client's.
+    pub fn connect_request(&self, authority: Authority) -> ConnectRequest {
+        self.connect_for(authority, self.client.address)
+    }
+
+    /// The CONNECT for a connection that many clients share: it is this proxy's own.
+    pub fn shared_connect_request(&self, authority: Authority, own: &Workload) -> ConnectRequest {
+        let address = own.addresses.first().copied().unwrap_or(IpAddr::from([0, 0, 0, 0]));
+        let mut request = self.connect_for(authority, SocketAddr::new(address, 0));
+        request.baggage = Baggage::from(own).encode();
+        request
+    }
+
+    fn connect_for(&self, authority: Authority, client: SocketAddr) -> ConnectRequest {
+        let mut request = ConnectRequest::new(authority);
+        let host = self.service().map(|service| service.key.hostname.clone());
+        request.forwarded = Forwarded { client, host }.encode();
+        request.baggage = self.client.workload.as_deref().and_then(|source| Baggage::from(source).encode());
+        request.traceparent = TraceParent::random().encode();
+        request
+    }
+}

@@ -1,0 +1,95 @@
+//! HTTP connections to endpoints, kept for the next request: one worker's own, inside tunnels or in the clear.
+
+mod connect;
+mod error;
+mod shelf;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ambit_hbone::Key;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+
+use crate::body::{Progress, RequestBody};
+
+pub use connect::{lease, open};
+pub use error::{ConnectError, SendError};
+pub use shelf::{Lease, Shelves};
+pub use stream::Upstream;
+
+/// The version that an endpoint is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Version {
+    /// HTTP/1.1: one request at a time.
+    Http1,
+    /// HTTP/2 with prior knowledge: many at a time.
+    Http2,
+}
+
+/// What two requests must have in common to share a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The endpoint's address and port.
+    pub address: SocketAddr,
+    /// The tunnel to it.
+    pub tunnel: Option<Key>,
+    /// What is spoken there.
+    pub version: Version,
+}
+
+/// A connection that takes a request.
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<RequestBody>),
+    /// With a token for each request that is under way.
+    Http2(http2::SendRequest<RequestBody>, Arc<()>),
+}
+
+impl Sender {
+    /// Whether it takes a request now.
+    fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2(sender, _) => sender.is_ready(),
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2(sender, _) => sender.is_closed(),
+        }
+    }
+}
+
+/// Sends a request on a leased connection. The lease comes back with the response: its body is on the same connection.
+///
+/// # Errors
+/// There is no response. Where the request did not leave this process it comes back in the error.
+pub async fn send(
+    mut lease: Lease,
+    request: Request<RequestBody>,
+    progress: Arc<Progress>,
+) -> Result<(Response<Incoming>, Lease), SendError> {
+    let sent = match lease.sender() {
+        Some(Sender::Http1(sender)) => sender.try_send_request(request).await,
+        Some(Sender::Http2(sender, _)) => sender.try_send_request(request).await,
+        None => return Err(SendError::Gone(Some(Box::new(request)))),
+    };
+    match sent {
+        Ok(response) => {
+            lease.follow(progress);
+            Ok((response, lease))
+        }
+        Err(mut error) => {
+            let reused = lease.is_reused();
+            match error.take_message() {
+                Some(request) => Err(SendError::Gone(Some(Box::new(request)))),
+                None => Err(SendError::of(error.into_error(), reused, &progress)),
+            }
+        }
+    }
+}
