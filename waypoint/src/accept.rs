@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use ambit_app::{Load, Workers};
 use ambit_transport::peer::canonical;
-use ambit_transport::{Accepted, Listeners, Watch, accept_loop};
-use futures_util::FutureExt;
+use ambit_transport::{Accepted, Listeners, Socket, Watch, accept_loop};
+use tokio::net::TcpStream;
 
 use crate::proxy::{Ends, Proxy};
 use crate::tunnel::tunnel;
@@ -45,20 +45,15 @@ fn carry(workers: &Workers, proxies: &[Arc<Proxy>], load: &Load, drain: &Watch, 
     let seat = load.take(HOME);
     let proxy = proxies.get(seat.worker()).cloned();
     let (Some(proxy), Some(worker)) = (proxy, workers.handle(seat.worker())) else { return };
-    let peer = accepted.peer;
-    let here = if seat.worker() == HOME {
-        Ok(accepted)
-    } else {
-        // It must be watched by the runtime that carries it.
-        let _on_worker = worker.enter();
-        accepted.moved()
-    };
-    match here.and_then(|Accepted { stream, .. }| Ok((stream.local_addr().map(canonical)?, stream))) {
-        Ok((local, stream)) => {
-            let flow =
-                tunnel(proxy, ambit_transport::Socket::from(stream), Ends { peer, local }, drain.clone());
-            worker.spawn(flow.map(move |()| drop(seat)));
+    let drain = drain.clone();
+    worker.spawn(async move {
+        let Accepted { stream, peer, .. } = accepted;
+        // Here, so that only the runtime that carries it ever watches it.
+        let watched = TcpStream::from_std(stream);
+        match watched.and_then(|stream| Ok((stream.local_addr().map(canonical)?, stream))) {
+            Ok((local, stream)) => tunnel(proxy, Socket::from(stream), Ends { peer, local }, drain).await,
+            Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
         }
-        Err(error) => tracing::debug!(%peer, %error, "a connection was gone before it was looked at"),
-    }
+        drop(seat);
+    });
 }

@@ -1,10 +1,11 @@
 //! Is a connection HTTP? By what the service's port declares, else by the client's first bytes.
 
-use std::io;
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use ambit_model::service::AppProtocol;
-use ambit_transport::Peeked;
+use ambit_transport::Ahead;
 use tokio::io::AsyncRead;
 
 /// The beginning of every HTTP/2 connection (RFC 9113 section 3.4).
@@ -25,23 +26,46 @@ pub enum Carries {
 
 /// What this connection carries. Where the port says that it is HTTP, the client's version is read from its first bytes,
 /// however long they take; where the port says nothing, silence for `patience` is TCP, as a server that speaks first needs.
-///
-/// # Errors
-/// The stream cannot be read.
+/// What is read stays in the stream.
 pub async fn carries<S: AsyncRead + Unpin>(
-    stream: &mut Peeked<S>,
+    stream: &mut Ahead<S>,
     declared: AppProtocol,
     patience: Duration,
-) -> io::Result<Carries> {
+) -> Carries {
     match declared {
-        AppProtocol::Tcp | AppProtocol::Tls => Ok(Carries::Tcp),
+        AppProtocol::Tcp | AppProtocol::Tls => Carries::Tcp,
         AppProtocol::Http11 | AppProtocol::Http2 | AppProtocol::Grpc => {
-            Ok(stream.peek(PREFACE.len(), version).await?.unwrap_or(Carries::Http1))
+            peek(stream, PREFACE.len(), version).await.unwrap_or(Carries::Http1)
         }
-        AppProtocol::Unknown => match tokio::time::timeout(patience, stream.peek(MOST, guess)).await {
-            Ok(guessed) => Ok(guessed?.unwrap_or(Carries::Tcp)),
-            Err(_) => Ok(Carries::Tcp),
+        AppProtocol::Unknown => match tokio::time::timeout(patience, peek(stream, MOST, guess)).await {
+            Ok(guessed) => guessed.unwrap_or(Carries::Tcp),
+            Err(_) => Carries::Tcp,
         },
+    }
+}
+
+/// Reads ahead until `decide` says something about the bytes so far; `None` where it has not when the stream ends or
+/// fails, or when there are `most` of them.
+async fn peek<S: AsyncRead + Unpin, T>(
+    stream: &mut Ahead<S>,
+    most: usize,
+    decide: impl Fn(&[u8]) -> Option<T>,
+) -> Option<T> {
+    loop {
+        let held = stream.held();
+        if !held.is_empty()
+            && let Some(decision) = decide(held)
+        {
+            return Some(decision);
+        }
+        if held.len() >= most || stream.ends() || stream.failed() {
+            return None;
+        }
+        poll_fn(|cx| match stream.poll_more(cx, most) {
+            Poll::Pending if !stream.failed() => Poll::Pending,
+            _ => Poll::Ready(()),
+        })
+        .await;
     }
 }
 
@@ -90,13 +114,13 @@ mod tests {
     /// What is said of a client that sends these bytes one by one and then waits.
     async fn of(declared: AppProtocol, bytes: &[u8]) -> Carries {
         let (mut far, near) = duplex(1);
-        let mut stream = Peeked::new(near);
+        let mut stream = Ahead::new(near);
         let bytes = bytes.to_vec();
         let client = tokio::spawn(async move {
             far.write_all(&bytes).await.unwrap();
             std::future::pending::<()>().await;
         });
-        let carries = carries(&mut stream, declared, BOX).await.unwrap();
+        let carries = carries(&mut stream, declared, BOX).await;
         client.abort();
         carries
     }
@@ -145,10 +169,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_taken_from_the_stream() {
         let (mut far, near) = duplex(64);
-        let mut stream = Peeked::new(near);
+        let mut stream = Ahead::new(near);
         far.write_all(b"hello").await.unwrap();
         drop(far);
-        assert_eq!(carries(&mut stream, AppProtocol::Unknown, BOX).await.unwrap(), Carries::Tcp);
+        assert_eq!(carries(&mut stream, AppProtocol::Unknown, BOX).await, Carries::Tcp);
         let mut all = String::new();
         stream.read_to_string(&mut all).await.unwrap();
         assert_eq!(all, "hello");

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ambit_transport::{Mode, Peeked};
+use ambit_transport::{Ahead, Mode};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -32,13 +32,12 @@ const RESETS: usize = 100;
 
 /// Serves HTTP/1.1 and 1.0 until the client ends it. A drain answers the request that is under way with
 /// `Connection: close`.
-pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Peeked<S>) {
+pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahead<S>) {
     let drain = session.drain.clone();
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
-        .half_close(true)
         .max_headers(HEADERS)
         .max_header_size(HEAD);
     let service = service_fn(move |request| answer(session.clone(), request));
@@ -61,7 +60,7 @@ pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Peek
 }
 
 /// Serves HTTP/2 until the client ends it. A drain lets the requests that are under way end (GOAWAY).
-pub async fn http2<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Peeked<S>) {
+pub async fn http2<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahead<S>) {
     let drain = session.drain.clone();
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder

@@ -11,7 +11,7 @@ use ambit_model::service::AppProtocol;
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::Reporter;
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget, Severity};
-use ambit_transport::{Abort, Peeked, Watch};
+use ambit_transport::{Abort, Ahead, Watch};
 use http::{HeaderValue, StatusCode};
 
 use crate::network::{Network, Stream};
@@ -99,7 +99,7 @@ async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
             return session.connection_report(start).finish(Err(gone));
         }
     };
-    let mut stream = Peeked::new(stream);
+    let mut stream = Ahead::new(stream);
     let patience = tunnel.proxy.settings.detection;
     let carried = tokio::select! {
         carried = carries(&mut stream, declared, patience) => carried,
@@ -108,12 +108,9 @@ async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
         () = tunnel.drain.immediate() => return stream.abort(),
     };
     match carried {
-        Ok(Carries::Tcp) => Box::pin(tcp::carry(session, stream, start)).await,
-        Ok(Carries::Http1) => Box::pin(server::http1(session, stream)).await,
-        Ok(Carries::Http2) => Box::pin(server::http2(session, stream)).await,
-        Err(error) => {
-            tracing::debug!(peer = %tunnel.ends.peer, %error, "a connection ended before its first byte")
-        }
+        Carries::Tcp => Box::pin(tcp::carry(session, stream, start)).await,
+        Carries::Http1 => Box::pin(server::http1(session, stream)).await,
+        Carries::Http2 => Box::pin(server::http2(session, stream)).await,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Bytes between sockets: listen, dial, peek, relay, drain. Knows no mesh: no identity, no policy, no HTTP.
+//! Bytes between sockets: listen, dial, relay, drain. Knows no mesh: no identity, no policy, no HTTP.
 //!
 //! Nothing here enters a network namespace. Calls that create a socket ([`listen::tcp_listener`], [`dial::socket`])
 //! are synchronous, so that a caller can make them from inside a pod's namespace and use the socket outside of it.
@@ -9,7 +9,6 @@ pub mod dial;
 pub mod drain;
 pub mod handshakes;
 pub mod listen;
-pub mod peek;
 pub mod peer;
 pub mod relay;
 pub mod socket;
@@ -20,7 +19,6 @@ pub use dial::{DialError, DialOptions, Keepalive};
 pub use drain::{Drain, Mode, Watch};
 pub use handshakes::Handshakes;
 pub use listen::{ListenError, ListenOptions, tcp_listener};
-pub use peek::Peeked;
 pub use peer::canonical;
 pub use relay::{Abort, Ahead, ByteCounters, CloseReason, Counters, Limits, RelayError, Relayed, relay};
 pub use socket::{Socket, Tap};

@@ -44,6 +44,11 @@ impl<S> Ahead<S> {
         matches!(self.met, Some(Met::End))
     }
 
+    /// Whether reading ahead met a failure: there will be no more than what is held.
+    pub fn failed(&self) -> bool {
+        matches!(self.met, Some(Met::Failure(_)))
+    }
+
     /// Forgets the first `count` held bytes: they have gone where they were to go.
     pub fn skip(&mut self, count: usize) {
         if count >= self.held.len() {
