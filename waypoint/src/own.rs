@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ambit_model::address::canonical;
 use ambit_model::service::ServiceKey;
 use ambit_model::workload::{
-    Gateway, GatewayDestination, Health, Locality, NetworkMode, Tunnel, WorkloadType,
+    Gateway, GatewayDestination, Health, Locality, NetworkMode, Traits, Tunnel, WorkloadType,
 };
 use ambit_model::{Memberships, Snapshot, Text, Workload};
 
@@ -55,30 +55,33 @@ fn bears_name(settings: &Settings, key: &ServiceKey) -> bool {
 pub fn unannounced(settings: &Settings) -> Arc<Workload> {
     let uid = format!("{}//Pod/{}/{}", settings.cluster, settings.namespace, settings.pod_name);
     let empty: Text = "".into();
-    Arc::new(Workload {
-        uid: uid.into(),
-        name: settings.pod_name.clone(),
+    let traits = Traits {
         namespace: settings.namespace.clone(),
-        addresses: settings.address.map(canonical).into_iter().collect(),
-        hostname: empty.clone(),
+        hostname: empty,
         network: settings.network.clone(),
         tunnel: Tunnel::Hbone,
         native_tunnel: true,
-        identity: settings.identity.clone(),
         waypoint: None,
         network_gateway: None,
-        node: settings.node.clone(),
-        canonical_name: settings.gateway.clone(),
         canonical_revision: "latest".into(),
-        workload_name: settings.gateway.clone(),
         workload_type: WorkloadType::Deployment,
         policies: Vec::new(),
-        health: Health::Healthy,
         cluster: settings.cluster.clone(),
-        services: Memberships::default(),
         application_tunnel: None,
         locality: Locality::default(),
         network_mode: NetworkMode::Standard,
+    };
+    Arc::new(Workload {
+        uid: uid.into(),
+        name: settings.pod_name.clone(),
+        addresses: settings.address.map(canonical).into_iter().collect(),
+        identity: settings.identity.clone(),
+        node: settings.node.clone(),
+        canonical_name: settings.gateway.clone(),
+        workload_name: settings.gateway.clone(),
+        health: Health::Healthy,
+        services: Memberships::default(),
         capacity: 1,
+        traits: traits.into(),
     })
 }

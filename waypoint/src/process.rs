@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ambit_app::admin::Document;
 use ambit_app::admin::resources::resources;
 use ambit_app::certificate_metrics::CertificateMetrics;
 use ambit_app::operators::certificates as certificates_dump;
@@ -18,7 +19,7 @@ use ambit_transport::listen::{ListenOptions, tcp_listener};
 use ambit_transport::{Watch, drain};
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::accept::accept;
@@ -191,26 +192,23 @@ fn node(settings: &Settings) -> Node {
 }
 
 /// What `/config_dump` answers.
-fn dump(settings: &Settings, configuration: &Configuration, certificates: &Certificates) -> Value {
-    let mut dump = resources(&configuration.snapshot());
-    dump.insert("certificates".into(), certificates_dump(certificates));
-    dump.insert(
-        "config".into(),
-        json!({
-            "gateway": settings.gateway,
-            "gatewayClass": settings.class,
-            "namespace": settings.namespace,
-            "identity": settings.identity.to_string(),
-            "localNode": settings.node,
-            "clusterId": settings.cluster,
-            "network": settings.network,
-            "xdsAddress": settings.xds.address,
-            "caAddress": settings.ca.address,
-            "numWorkerThreads": settings.workers,
-            "protocolDetectionTimeout": format!("{:?}", settings.detection),
-            "selfTerminationDeadline": format!("{:?}", settings.drain),
-        }),
-    );
-    dump.insert("version".into(), json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }));
-    Value::Object(dump)
+fn dump(settings: &Settings, configuration: &Configuration, certificates: &Certificates) -> Document {
+    let config = json!({
+        "gateway": settings.gateway,
+        "gatewayClass": settings.class,
+        "namespace": settings.namespace,
+        "identity": settings.identity.to_string(),
+        "localNode": settings.node,
+        "clusterId": settings.cluster,
+        "network": settings.network,
+        "xdsAddress": settings.xds.address,
+        "caAddress": settings.ca.address,
+        "numWorkerThreads": settings.workers,
+        "protocolDetectionTimeout": format!("{:?}", settings.detection),
+        "selfTerminationDeadline": format!("{:?}", settings.drain),
+    });
+    resources(configuration.snapshot())
+        .list("certificates", certificates_dump(certificates))
+        .member("config", config)
+        .member("version", json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }))
 }

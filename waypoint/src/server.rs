@@ -35,11 +35,7 @@ const RESETS: usize = 100;
 pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahead<S>) {
     let drain = session.drain.clone();
     let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
-        .max_headers(HEADERS)
-        .max_header_size(HEAD);
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_headers(HEADERS).max_header_size(HEAD);
     let service = service_fn(move |request| answer(session.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {

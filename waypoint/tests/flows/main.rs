@@ -158,8 +158,10 @@ async fn grpc_goes_through_with_its_trailers_in_both_directions() {
             let mut incoming = request.into_body();
             let mut count = 0;
             while let Some(frame) = incoming.frame().await {
-                eprintln!("DBG server {frame:?}");
-                if let Ok(data) = frame.unwrap().into_data() {
+                // The end of a stream may come as a frame without bytes.
+                if let Ok(data) = frame.unwrap().into_data()
+                    && !data.is_empty()
+                {
                     count += 1;
                     frames.send(Frame::data(data)).await.unwrap();
                 }
@@ -181,9 +183,7 @@ async fn grpc_goes_through_with_its_trailers_in_both_directions() {
         .unwrap();
     let mut answer = client.send_request(request).await.unwrap();
     for word in ["one", "two", "three"] {
-        eprintln!("DBG send {word}");
         messages.send(Frame::data(Bytes::from_static(word.as_bytes()))).await.unwrap();
-        eprintln!("DBG sent");
         assert_eq!(piece(answer.body_mut()).await, word, "the stream goes both ways at once");
     }
     drop(messages);
@@ -419,6 +419,8 @@ async fn an_answer_that_is_no_http_is_503_upe() {
     let mut streams = mesh.endpoint("cart", CART_1).await;
     tokio::spawn(async move {
         while let Some((mut stream, _)) = streams.recv().await {
+            let mut some = [0; 16];
+            stream.read_exact(&mut some).await.unwrap();
             stream.write_all(b"220 mail.example ESMTP\r\n\r\n").await.unwrap();
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.ok();
