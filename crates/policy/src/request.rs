@@ -31,6 +31,7 @@ mod rule;
 #[cfg(test)]
 mod sample;
 mod scope;
+mod streams;
 mod value;
 
 pub use authenticate::{Authenticator, Rejected};
@@ -54,3 +55,4 @@ pub use rewrite::{Changed, PathChange};
 pub use routes::{Outcome, Place, RouteTable};
 pub use rule::{Choice, CompiledRule};
 pub use scope::Scope;
+pub use streams::{StreamOutcome, StreamTable};

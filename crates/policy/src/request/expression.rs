@@ -2,6 +2,7 @@
 //!
 //! What RE2 and our engine read differently is translated ([`translate`]); what only one of them has is refused.
 
+mod prefix;
 mod translate;
 
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use ambit_model::Text;
 use regex::bytes::{Regex, RegexBuilder};
 
-use translate::translate;
+use translate::{Translated, translate};
 
 /// Longest expression, in bytes (the Gateway API's own limit for values).
 const LONGEST: usize = 4096;
@@ -35,7 +36,10 @@ pub enum InvalidExpression {
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
-pub struct Expression(Arc<Regex>);
+pub struct Expression {
+    regex: Arc<Regex>,
+    prefix: Text,
+}
 
 impl Expression {
     /// An expression that matches whole texts.
@@ -54,9 +58,14 @@ impl Expression {
         compile(pattern, |translated| translated)
     }
 
+    /// The letters that every text begins with that it matches as a whole; empty where they are not plain to see.
+    pub fn prefix(&self) -> &Text {
+        &self.prefix
+    }
+
     /// Whether it matches: all of `text`, or anywhere in it, as it was made.
     pub fn matches(&self, text: &[u8]) -> bool {
-        self.0.is_match(text)
+        self.regex.is_match(text)
     }
 
     /// `text` with every match replaced; `\1` in the replacement is the first group, `\0` the whole match, `\\` a
@@ -64,7 +73,7 @@ impl Expression {
     pub fn replace(&self, text: &str, replacement: &str) -> String {
         let mut replaced = Vec::with_capacity(text.len());
         let mut last = 0;
-        for groups in self.0.captures_iter(text.as_bytes()) {
+        for groups in self.regex.captures_iter(text.as_bytes()) {
             let Some(all) = groups.get(0) else { continue };
             replaced.extend_from_slice(&text.as_bytes()[last..all.start()]);
             last = all.end();
@@ -93,9 +102,12 @@ fn compile(pattern: &str, around: impl Fn(String) -> String) -> Result<Expressio
         return Err(InvalidExpression::TooLong);
     }
     let syntax = |reason: &str| InvalidExpression::Syntax(pattern.into(), reason.into());
-    let translated = translate(pattern).map_err(syntax)?;
-    match RegexBuilder::new(&around(translated)).size_limit(LARGEST).dfa_size_limit(LARGEST).build() {
-        Ok(regex) => Ok(Expression(Arc::new(regex))),
+    let Translated { pattern: translated, bytewise } = translate(pattern).map_err(syntax)?;
+    let mut builder = RegexBuilder::new(&around(translated));
+    match builder.unicode(!bytewise).size_limit(LARGEST).dfa_size_limit(LARGEST).build() {
+        Ok(regex) => {
+            Ok(Expression { regex: Arc::new(regex), prefix: prefix::literal_prefix(pattern).into() })
+        }
         Err(regex::Error::CompiledTooBig(_)) => Err(InvalidExpression::TooLarge(pattern.into())),
         Err(error) => {
             let reason = error.to_string();
@@ -133,8 +145,9 @@ impl Patterns {
     /// Forgets the expressions that nobody else holds.
     pub fn trim(&mut self) {
         for known in [&mut self.whole, &mut self.anywhere] {
-            known
-                .retain(|_, each| each.as_ref().is_ok_and(|expression| Arc::strong_count(&expression.0) > 1));
+            known.retain(|_, each| {
+                each.as_ref().is_ok_and(|expression| Arc::strong_count(&expression.regex) > 1)
+            });
         }
     }
 }

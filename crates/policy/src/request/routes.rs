@@ -12,6 +12,7 @@
 
 mod condition;
 mod index;
+pub(super) mod names;
 mod path;
 mod precedence;
 mod set;
@@ -62,6 +63,11 @@ impl Place {
             && parent.section.as_ref().is_none_or(|section| self.listener.as_ref() == Some(section))
     }
 
+    /// Whether one of an object's targets is this, on any port.
+    pub fn is_targeted(&self, targets: &[Target]) -> bool {
+        targets.contains(&self.target)
+    }
+
     /// Host names of routes are conditions at gateways, and for hosts that are no service.
     fn by_hostname(&self) -> bool {
         !matches!(self.target, Target::Service(_))
@@ -103,7 +109,7 @@ impl RouteTable {
         unreadable: impl IntoIterator<Item = &'a Unreadable>,
         patterns: &mut Patterns,
     ) -> Self {
-        let refuses = |each: &&Unreadable| is_about_routes(each) && each.targets.contains(&place.target);
+        let refuses = |each: &&Unreadable| is_about_routes(each) && place.is_targeted(&each.targets);
         let unreadable = unreadable.into_iter().find(refuses);
         let mut producers = Vec::new();
         let mut consumers: HashMap<Text, Vec<Arc<Route>>> = HashMap::new();

@@ -31,7 +31,15 @@ fn what_re2_reads_differently() {
     assert!(whole(r"\<a\>", "<a>"));
     assert!(whole("(?i)abc", "aBC"));
     assert!(whole("(?P<x>a)(?:b)", "ab"));
-    assert!(whole(".", "\u{e9}"));
+    assert!(
+        whole(".", "\u{e9}") && !whole("..", "\u{e9}") && whole(".*", "\u{e9}") && whole("[^/]+", "\u{e9}")
+    );
+    assert!(
+        whole(r"\W", "\u{e9}")
+            && whole(r"[\W]", "\u{e9}")
+            && whole(r"\S+", "\u{e9}")
+            && whole("[^a]", "\u{e9}")
+    );
 }
 
 #[test]
@@ -71,7 +79,7 @@ fn equal_patterns_are_one_expression() {
     let mut patterns = Patterns::default();
     let first = patterns.whole(&"/a.*".into()).unwrap();
     let second = patterns.whole(&"/a.*".into()).unwrap();
-    assert!(std::sync::Arc::ptr_eq(&first.0, &second.0));
+    assert!(std::sync::Arc::ptr_eq(&first.regex, &second.regex));
     assert!(patterns.whole(&"(".into()).is_err());
     patterns.trim();
     assert_eq!(patterns.whole.len(), 1);

@@ -3,6 +3,9 @@
 //! The differences: `\d`, `\w`, `\s` and `\b` are ASCII in RE2; `[` inside a class, `&&`, `~~` and a `{` that repeats
 //! nothing are letters there; `\Q...\E` quotes. What only our engine has (flags `x`, `R` and `u`, `\<`, `--` in
 //! classes) is refused or read as a letter, as RE2 does.
+//!
+//! Most patterns mean the same for bytes as for letters, and are far smaller so: those of ASCII, in which what may match
+//! other letters is not counted (`.*`, `[^/]+`).
 
 use std::iter::Peekable;
 use std::str::Chars;
@@ -12,12 +15,21 @@ struct Translation<'a> {
     rest: Peekable<Chars<'a>>,
     out: String,
     depth: usize,
+    bytewise: bool,
 }
 
-/// The pattern, its groups closed: it can be put into a group.
-pub(super) fn translate(pattern: &str) -> Result<String, &'static str> {
+/// A pattern in our engine's words.
+pub(super) struct Translated {
+    /// The pattern, its groups closed: it can be put into a group.
+    pub(super) pattern: String,
+    /// Whether it may be matched byte by byte.
+    pub(super) bytewise: bool,
+}
+
+pub(super) fn translate(pattern: &str) -> Result<Translated, &'static str> {
     let rest = pattern.chars().peekable();
-    let mut translation = Translation { rest, out: String::with_capacity(pattern.len() + 8), depth: 0 };
+    let out = String::with_capacity(pattern.len() + 8);
+    let mut translation = Translation { rest, out, depth: 0, bytewise: pattern.is_ascii() };
     while let Some(letter) = translation.rest.next() {
         match letter {
             '\\' => translation.escape(false)?,
@@ -30,13 +42,25 @@ pub(super) fn translate(pattern: &str) -> Result<String, &'static str> {
             }
             '{' => translation.repetition(),
             '}' => translation.out.push_str("\\}"),
+            '.' => {
+                translation.out.push('.');
+                translation.any_letters();
+            }
             _ => translation.out.push(letter),
         }
     }
-    if translation.depth > 0 { Err("a group is not closed") } else { Ok(translation.out) }
+    if translation.depth > 0 {
+        return Err("a group is not closed");
+    }
+    Ok(Translated { pattern: translation.out, bytewise: translation.bytewise })
 }
 
 impl Translation<'_> {
+    /// What was written last matches letters of several bytes: a byte for a letter will do only where it repeats.
+    fn any_letters(&mut self) {
+        self.bytewise &= matches!(self.rest.peek(), Some('*' | '+'));
+    }
+
     fn escape(&mut self, class: bool) -> Result<(), &'static str> {
         let letter = self.rest.next().ok_or("it ends with a backslash")?;
         match letter {
@@ -52,11 +76,15 @@ impl Translation<'_> {
             'Q' if !class => self.quote(),
             'a' | 'f' | 'n' | 'r' | 't' | 'v' => self.plain_escape(letter),
             'x' | 'p' | 'P' => {
+                self.bytewise = false;
                 self.plain_escape(letter);
                 self.braces();
             }
             _ if letter.is_ascii_alphanumeric() => return Err("it has an escape that RE2 does not have"),
             _ => self.literal(letter),
+        }
+        if matches!(letter, 'D' | 'W' | 'S') && !class {
+            self.any_letters();
         }
         Ok(())
     }
@@ -93,7 +121,8 @@ impl Translation<'_> {
 
     fn class(&mut self) -> Result<(), &'static str> {
         self.out.push('[');
-        if self.rest.next_if_eq(&'^').is_some() {
+        let mut wide = self.rest.next_if_eq(&'^').is_some();
+        if wide {
             self.out.push('^');
         }
         if self.rest.next_if_eq(&']').is_some() {
@@ -103,9 +132,15 @@ impl Translation<'_> {
             match letter {
                 ']' => {
                     self.out.push(']');
+                    if wide {
+                        self.any_letters();
+                    }
                     return Ok(());
                 }
-                '\\' => self.escape(true)?,
+                '\\' => {
+                    wide |= matches!(self.rest.peek(), Some('D' | 'W' | 'S'));
+                    self.escape(true)?;
+                }
                 '[' if self.rest.peek() == Some(&':') => {
                     self.out.push('[');
                     for letter in self.rest.by_ref() {

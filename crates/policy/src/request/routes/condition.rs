@@ -6,6 +6,7 @@ use ambit_model::l7::route::Match;
 use ambit_model::policy::block_contains;
 use ipnet::IpNet;
 
+use super::names::covers;
 use crate::request::canonical::Request;
 use crate::request::expression::Patterns;
 use crate::request::fields::Field;
@@ -115,14 +116,6 @@ impl Condition {
                 destination.ip.is_some_and(|ip| blocks.iter().any(|block| block_contains(block, ip)))
             }
         }
-    }
-}
-
-/// Whether a name (`*.` allowed in front, `*` alone is any) covers a host name; both in lower case.
-pub(super) fn covers(name: &str, host: &str) -> bool {
-    match name.strip_prefix('*') {
-        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
-        None => name == host,
     }
 }
 

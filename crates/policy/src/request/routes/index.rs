@@ -63,6 +63,9 @@ impl Index {
                 Path::Exact(path) => index.exact.entry(path.clone()).or_default().push(at),
                 Path::Elements(prefix) => index.elements.insert(prefix, at),
                 Path::Letters(prefix) => index.letters.insert(prefix, at),
+                Path::Expression(expression) if !expression.prefix().is_empty() => {
+                    index.letters.insert(expression.prefix(), at);
+                }
                 Path::Any | Path::Expression(_) | Path::Grpc { .. } | Path::AnyCase(_) => {
                     index.others.push(at)
                 }
