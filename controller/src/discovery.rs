@@ -13,12 +13,12 @@ use tonic::metadata::MetadataMap;
 use crate::metrics::Metrics;
 use crate::names::on_node;
 use crate::publish::InForce;
-use crate::tokens::{NodeName, TokenRefusal, Tokens, bearer};
+use crate::tokens::{Caller, NodeName, TokenRefusal, Tokens, WorkloadName, bearer};
 
 /// The metadata key of a discovery node under which it says on which machine it runs.
 const NODE_NAME: &str = "NODE_NAME";
 
-/// Proves nodes by their tokens, for every call on the TLS port.
+/// Proves callers by their tokens, for every call on the TLS port.
 #[derive(Debug, Clone)]
 pub struct Gate {
     tokens: Arc<Tokens>,
@@ -32,9 +32,9 @@ impl Gate {
         Self { tokens, clock, metrics }
     }
 
-    /// The node that the `authorization` header proves. The refusal says all that the operator needs; the caller is
-    /// told less ([`TOLD`]).
-    pub fn node(&self, header: Option<&http::HeaderValue>) -> Result<NodeName, TokenRefusal> {
+    /// Whom the `authorization` header proves. The refusal says all that the operator needs; the caller is told less
+    /// ([`TOLD`]).
+    pub fn caller(&self, header: Option<&http::HeaderValue>) -> Result<Caller, TokenRefusal> {
         let outcome = bearer(header).and_then(|token| self.tokens.verify(token, self.clock.now()));
         if outcome.is_err() {
             self.metrics.unauthenticated.increment();
@@ -42,14 +42,14 @@ impl Gate {
         outcome
     }
 
-    /// Whether the header proves a node, uncounted.
+    /// Whether the header proves anybody, uncounted.
     pub fn proves(&self, header: Option<&http::HeaderValue>) -> bool {
         bearer(header).and_then(|token| self.tokens.verify(token, self.clock.now())).is_ok()
     }
 
-    /// As [`Gate::node`], for gRPC: refusals are logged here.
-    pub fn call(&self, metadata: &MetadataMap, what: &str) -> Result<NodeName, Status> {
-        self.node(metadata.as_ref().get(http::header::AUTHORIZATION)).map_err(|refusal| {
+    /// As [`Gate::caller`], for gRPC: refusals are logged here.
+    pub fn call(&self, metadata: &MetadataMap, what: &str) -> Result<Caller, Status> {
+        self.caller(metadata.as_ref().get(http::header::AUTHORIZATION)).map_err(|refusal| {
             tracing::warn!(call = what, "unauthenticated call refused: {refusal}");
             Status::unauthenticated(TOLD)
         })
@@ -57,9 +57,9 @@ impl Gate {
 }
 
 /// What a caller without a valid token is told.
-pub const TOLD: &str = "this call needs a valid node token: make one with `controller token --node NAME` and send it as bearer token";
+pub const TOLD: &str = "this call needs a valid node token: make one with `controller token --node NAME`, or for a waypoint with `controller token --workload NAMESPACE/SERVICEACCOUNT`, and send it as bearer token";
 
-/// Admits nodes to the configuration.
+/// Admits nodes and waypoints to the configuration.
 #[derive(Debug)]
 pub struct Admission {
     gate: Gate,
@@ -87,20 +87,40 @@ impl Authorize for Admission {
 
     fn authorize(&self, metadata: &MetadataMap, node: &Node) -> Result<ClientView, Status> {
         let proven = self.gate.call(metadata, "DeltaAggregatedResources")?;
-        match node.text(NODE_NAME) {
-            Some(claimed) if claimed != proven.as_str() => {
-                let claimed: String = claimed.chars().take(64).collect();
-                tracing::warn!(node = %proven, claimed, "discovery refused: the client claims to be another node");
-                Err(Status::permission_denied(format!(
-                    "the token is for node {proven}, but NODE_NAME says {claimed:?}; set both to the same node"
-                )))
-            }
-            _ => {
-                Ok(ClientView::everything(proven.as_str())
-                    .with_unasked(Kind::Address, on_node(proven.as_str())))
-            }
+        let on = match &proven {
+            Caller::Node(node) => Some(node),
+            Caller::Workload(workload) => workload.node(),
+        };
+        let claimed = node.text(NODE_NAME);
+        if let (Some(on), Some(claimed)) =
+            (on, claimed.filter(|claimed| on.is_some_and(|on| on.as_str() != *claimed)))
+        {
+            let claimed: String = claimed.chars().take(64).collect();
+            tracing::warn!(caller = %proven, claimed, "discovery refused: the client claims to be on another node");
+            return Err(Status::permission_denied(format!(
+                "the token is for node {on}, but NODE_NAME says {claimed:?}; set both to the same node"
+            )));
         }
+        Ok(match &proven {
+            Caller::Node(node) => of_node(node),
+            Caller::Workload(workload) => of_workload(workload),
+        })
     }
+}
+
+/// A node's proxy sees workloads, services and policies; what is done with requests is no business of its.
+fn of_node(node: &NodeName) -> ClientView {
+    ClientView::only(node.as_str(), |kind, _| kind != Kind::L7)
+        .with_unasked(Kind::Address, on_node(node.as_str()))
+}
+
+/// A waypoint or gateway sees what is done with requests, too; Gateways, which hold private keys, of its own namespace
+/// only.
+fn of_workload(workload: &WorkloadName) -> ClientView {
+    let own = format!("Gateway/{}/", workload.namespace());
+    let visible =
+        move |kind, name: &str| kind != Kind::L7 || !name.starts_with("Gateway/") || name.starts_with(&own);
+    ClientView::only(workload.to_string(), visible)
 }
 
 /// Counts and logs what happens to clients.

@@ -7,7 +7,11 @@
 
 mod affected;
 mod balancing;
+mod condition;
+mod gateway_api;
+mod guard;
 mod indexer;
+mod l7;
 mod listed;
 mod matches;
 mod objects;

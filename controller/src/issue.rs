@@ -1,4 +1,5 @@
-//! `IstioCertificateService`: certificates for pods that live on the asking node, and for nobody else.
+//! `IstioCertificateService`: certificates for pods that live on the asking node, or for the asking workload itself, and
+//! for nobody else.
 
 mod rate;
 mod request;
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status};
 use crate::discovery::Gate;
 use crate::metrics::Metrics;
 use crate::publish::InForce;
-use crate::tokens::NodeName;
+use crate::tokens::Caller;
 use rate::Rates;
 
 /// How long a pod that is just appearing is waited for.
@@ -62,13 +63,21 @@ pub enum Refusal {
     },
     /// No such pod there.
     #[error(
-        "no live pod with the identity {identity} is on node {node}; only pods that are Pending or Running there have one"
+        "no live pod with the identity {identity} is {place}; only pods that are Pending or Running there have one"
     )]
     NotResident {
         /// What was asked for.
         identity: Identity,
+        /// Where its pods would have to be.
+        place: String,
+    },
+    /// A workload asks for another.
+    #[error("the token is for {caller}, which gets certificates for itself only, not for {identity}")]
+    NotItself {
+        /// What was asked for.
+        identity: Identity,
         /// Who asked.
-        node: NodeName,
+        caller: Caller,
     },
     /// The key's request is for another identity.
     #[error("the certificate request is for {requested}, but the asked identity is {identity}")]
@@ -82,8 +91,8 @@ pub enum Refusal {
     #[error(transparent)]
     Csr(#[from] CsrRefusal),
     /// Too many.
-    #[error("node {0} asks for too many certificates; ask again in a second")]
-    Rate(NodeName),
+    #[error("{0} asks for too many certificates; ask again in a second")]
+    Rate(Caller),
     /// Nothing is known about pods.
     #[error("no valid configuration yet; the controller's log says what is wrong")]
     NoConfiguration,
@@ -106,7 +115,7 @@ pub struct IssuerSettings {
 }
 
 impl Issuer {
-    /// A service for nodes that pass `gate`.
+    /// A service for callers that pass `gate`.
     pub fn new(
         settings: IssuerSettings,
         gate: Gate,
@@ -128,18 +137,18 @@ impl Issuer {
     /// Decides and signs. The lifetime is what was asked for, clamped.
     async fn issue(
         &self,
-        node: &NodeName,
+        caller: &Caller,
         request: &IstioCertificateRequest,
     ) -> Result<(Identity, Duration, Vec<String>), Refusal> {
-        if !self.rates.take(node) {
-            return Err(Refusal::Rate(node.clone()));
+        if !self.rates.take(caller) {
+            return Err(Refusal::Rate(caller.clone()));
         }
-        let identity = asked(request)?;
+        let identity = self.asked(caller, request)?;
         if **identity.trust_domain() != *self.trust_domain {
             return Err(Refusal::TrustDomain { identity, ours: self.trust_domain.clone() });
         }
         named(&request.csr, &identity)?;
-        self.resident(node, &identity).await?;
+        self.resident(caller, &identity).await?;
         let lifetime = self.lifetime(request.validity_duration);
         let chain = self.authority.sign(&request.csr, &identity, lifetime, self.clock.now());
         match chain {
@@ -154,17 +163,41 @@ impl Issuer {
         asked.unwrap_or(DEFAULT_LIFETIME).min(self.longest)
     }
 
-    /// Waits until a pod of this identity is on the node, for a pod that is known there before it is known here.
-    async fn resident(&self, node: &NodeName, identity: &Identity) -> Result<(), Refusal> {
+    /// The identity that a caller asks for. A node names one of its pods; a workload may leave out its own.
+    fn asked(&self, caller: &Caller, request: &IstioCertificateRequest) -> Result<Identity, Refusal> {
+        let Caller::Workload(workload) = caller else { return asked(request) };
+        let own = Identity::new(&self.trust_domain, workload.namespace(), workload.service_account())
+            .map_err(|error| Refusal::Identity(error.to_string()))?;
+        match asked(request) {
+            Ok(identity) if identity == own => Ok(own),
+            Ok(identity) => Err(Refusal::NotItself { identity, caller: caller.clone() }),
+            Err(Refusal::NoIdentity) => Ok(own),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Waits until a pod of this identity is where the caller's pods are, for a pod that is known there before it is known
+    /// here.
+    async fn resident(&self, caller: &Caller, identity: &Identity) -> Result<(), Refusal> {
         let mut in_force = self.in_force.clone();
+        let (namespace, account) = (identity.namespace(), identity.service_account());
+        let node = match caller {
+            Caller::Node(node) => Some(node),
+            Caller::Workload(workload) => workload.node(),
+        };
         let lives = |now: &Option<InForce>| {
-            now.as_ref()
-                .is_some_and(|now| now.lives_on(node, identity.namespace(), identity.service_account()))
+            now.as_ref().is_some_and(|now| match node {
+                Some(node) => now.lives_on(node, namespace, account),
+                None => now.lives(namespace, account),
+            })
         };
         match tokio::time::timeout(PATIENCE, in_force.wait_for(lives)).await {
             Ok(Ok(_)) => Ok(()),
             _ if self.in_force.borrow().is_none() => Err(Refusal::NoConfiguration),
-            _ => Err(Refusal::NotResident { identity: identity.clone(), node: node.clone() }),
+            _ => {
+                let place = node.map_or_else(|| "on any node".to_owned(), |node| format!("on node {node}"));
+                Err(Refusal::NotResident { identity: identity.clone(), place })
+            }
         }
     }
 }
@@ -194,9 +227,10 @@ impl Refusal {
         let message = self.to_string();
         match self {
             Self::NoIdentity | Self::Identity(_) | Self::Csr(_) => Status::invalid_argument(message),
-            Self::TrustDomain { .. } | Self::NotResident { .. } | Self::OtherName { .. } => {
-                Status::permission_denied(message)
-            }
+            Self::TrustDomain { .. }
+            | Self::NotResident { .. }
+            | Self::NotItself { .. }
+            | Self::OtherName { .. } => Status::permission_denied(message),
             Self::Rate(_) => Status::resource_exhausted(message),
             Self::NoConfiguration => Status::unavailable(message),
             Self::Sign(_) => Status::internal(message),
@@ -208,6 +242,7 @@ impl Refusal {
             Self::NoIdentity | Self::Identity(_) => "identity",
             Self::TrustDomain { .. } => "trust_domain",
             Self::NotResident { .. } => "not_resident",
+            Self::NotItself { .. } => "not_itself",
             Self::OtherName { .. } => "other_name",
             Self::Csr(_) => "csr",
             Self::Rate(_) => "rate",
@@ -223,17 +258,17 @@ impl IstioCertificateService for Issuer {
         &self,
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
-        let node = self.gate.call(request.metadata(), "CreateCertificate")?;
-        match self.issue(&node, request.get_ref()).await {
+        let caller = self.gate.call(request.metadata(), "CreateCertificate")?;
+        match self.issue(&caller, request.get_ref()).await {
             Ok((identity, lifetime, cert_chain)) => {
                 self.metrics.certificates_issued.increment();
                 let seconds = lifetime.as_secs();
-                tracing::info!(target: "audit", %node, %identity, seconds, "certificate issued");
+                tracing::info!(target: "audit", %caller, %identity, seconds, "certificate issued");
                 Ok(Response::new(IstioCertificateResponse { cert_chain }))
             }
             Err(refusal) => {
                 self.metrics.certificates_refused.with([refusal.word()]).increment();
-                tracing::warn!(target: "audit", %node, reason = %refusal, "certificate refused");
+                tracing::warn!(target: "audit", %caller, reason = %refusal, "certificate refused");
                 Err(refusal.status())
             }
         }

@@ -103,6 +103,7 @@ impl Metrics {
         for (name, length) in ["workload", "service", "policy"].into_iter().zip(index.counts()) {
             self.published.with([name]).set(count(length));
         }
+        self.published.with(["l7"]).set(count(index.l7().len()));
     }
 }
 

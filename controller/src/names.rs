@@ -159,6 +159,7 @@ mod tests {
             workloads: workloads.into_iter().map(come).collect(),
             services: vec![named],
             policies: Vec::new(),
+            l7: Vec::new(),
         });
         let resolve = |asked: &str| {
             let resources = names.resolve(Kind::Address, &asked.into());
@@ -178,7 +179,12 @@ mod tests {
         let before = Arc::new(workload("a", "10.0.0.1", NetworkMode::Standard));
         let moved = Difference { name: "a".into(), old: Some(before), new: Some(other) };
         let gone = Difference { name: key.to_string().into(), old: Some(service), new: None };
-        names.update(&Delta { workloads: vec![moved], services: vec![gone], policies: Vec::new() });
+        names.update(&Delta {
+            workloads: vec![moved],
+            services: vec![gone],
+            policies: Vec::new(),
+            l7: Vec::new(),
+        });
         let resolve = |asked: &str| names.resolve(Kind::Address, &asked.into());
         assert_eq!(resolve("/10.0.0.9"), ["a".into()]);
         for nobody in ["/10.0.0.1", "/10.96.0.1", "shop/cart.shop.svc.cluster.local"] {

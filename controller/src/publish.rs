@@ -50,6 +50,11 @@ impl InForce {
     pub fn lives_on(&self, node: &NodeName, namespace: &str, service_account: &str) -> bool {
         self.residents.lives_on(node, namespace, service_account)
     }
+
+    /// Whether some live pod on any node has this identity.
+    pub fn lives(&self, namespace: &str, service_account: &str) -> bool {
+        self.residents.lives(namespace, service_account)
+    }
 }
 
 /// What a node's agent says, and where to say that they are in force.
@@ -282,17 +287,19 @@ impl Publisher {
         Some(index)
     }
 
-    /// Policies come before the workloads that list them and go after them; a policy that takes another's place is
+    /// Policies come before the workloads that list them or are bound to a waypoint, and go after them; a policy that takes another's place is
     /// there before the other goes, because without any ALLOW everything is allowed.
     fn serve(&self, delta: &Delta) {
         self.names.update(delta);
         let policies = come(&delta.policies).map(Resource::policy);
         self.store.update(Kind::Authorization, policies, []);
+        self.store.update(Kind::L7, come(&delta.l7).map(Resource::l7), []);
         let services = come(&delta.services).map(Resource::service);
         let workloads = come(&delta.workloads).map(Resource::workload);
         let removed = gone(&delta.services).chain(gone(&delta.workloads));
         self.store.update(Kind::Address, services.chain(workloads), removed);
         self.store.update(Kind::Authorization, [], gone(&delta.policies));
+        self.store.update(Kind::L7, [], gone(&delta.l7));
     }
 
     /// Says what was not said before.

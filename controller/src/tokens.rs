@@ -1,8 +1,9 @@
-//! Node tokens: who asks, proved by a compact JWT (RFC 7519) signed with a key of the state directory (HS256).
+//! Tokens: who asks, proved by a compact JWT (RFC 7519) signed with a key of the state directory (HS256).
 //!
-//! A token names one node and nothing else. It is read only if it is exactly what [`Tokens::mint`] writes: this header,
+//! A token names one node, or one workload identity, and nothing else. It is read only if it is exactly what [`Tokens::mint`] writes: this header,
 //! this audience, this issuer; there is no algorithm to choose and no claim that widens anything.
 
+mod caller;
 mod claims;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::state::{Access, StateDirectory, StateError};
+pub use caller::{Caller, InvalidWorkload, WorkloadName};
 use claims::{Claims, Header};
 
 /// The signing key, base64url, mode 0600.
@@ -29,7 +31,7 @@ pub const SKEW: Duration = Duration::from_secs(60);
 const LONGEST: usize = 4096;
 const KEY_BYTES: usize = 32;
 
-/// Mints and verifies node tokens.
+/// Mints and verifies tokens.
 pub struct Tokens {
     key: Zeroizing<Vec<u8>>,
 }
@@ -81,16 +83,16 @@ pub enum TokenRefusal {
     #[error("its token is not for the audience istio-ca")]
     Audience,
     /// Too late.
-    #[error("its token for node {node} expired {seconds} s ago")]
+    #[error("its token for {caller} expired {seconds} s ago")]
     Expired {
-        /// The node that it named.
-        node: NodeName,
+        /// Whom it named.
+        caller: Caller,
         /// Since when.
         seconds: u64,
     },
     /// Too early.
-    #[error("its token for node {0} is from the future: compare the clocks")]
-    NotYet(NodeName),
+    #[error("its token for {0} is from the future: compare the clocks")]
+    NotYet(Caller),
 }
 
 impl Tokens {
@@ -115,12 +117,12 @@ impl Tokens {
         Ok((Self { key }, true))
     }
 
-    /// A token for a node, valid from `now` for `lifetime`.
-    pub fn mint(&self, node: &NodeName, lifetime: Duration, now: SystemTime) -> Zeroizing<String> {
+    /// A token for a node or workload, valid from `now` for `lifetime`.
+    pub fn mint(&self, caller: impl Into<Caller>, lifetime: Duration, now: SystemTime) -> Zeroizing<String> {
         let issued = unix(now);
         let claims = Claims {
             iss: ISSUER.to_owned(),
-            sub: format!("node:{node}"),
+            sub: caller.into().subject(),
             aud: AUDIENCE.to_owned().into(),
             exp: issued.saturating_add(lifetime.as_secs()),
             iat: issued,
@@ -133,8 +135,8 @@ impl Tokens {
         token
     }
 
-    /// The node that a token names, if it proves it at `now`.
-    pub fn verify(&self, token: &str, now: SystemTime) -> Result<NodeName, TokenRefusal> {
+    /// Whom a token names, if it proves it at `now`.
+    pub fn verify(&self, token: &str, now: SystemTime) -> Result<Caller, TokenRefusal> {
         if token.len() > LONGEST {
             return Err(TokenRefusal::Malformed);
         }
@@ -160,23 +162,23 @@ impl Tokens {
     }
 }
 
-fn check(claims: &Claims, now: u64) -> Result<NodeName, TokenRefusal> {
+fn check(claims: &Claims, now: u64) -> Result<Caller, TokenRefusal> {
     if !claims.aud.is_exactly(AUDIENCE) {
         return Err(TokenRefusal::Audience);
     }
     if claims.iss != ISSUER {
         return Err(TokenRefusal::Claims("another issuer"));
     }
-    let node = claims.sub.strip_prefix("node:").and_then(|name| name.parse::<NodeName>().ok());
-    let node = node.ok_or(TokenRefusal::Claims("the subject names no node"))?;
+    let caller = Caller::from_subject(&claims.sub)
+        .ok_or(TokenRefusal::Claims("the subject names neither a node nor a workload"))?;
     let skew = SKEW.as_secs();
     if now > claims.exp.saturating_add(skew) {
-        return Err(TokenRefusal::Expired { node, seconds: now - claims.exp });
+        return Err(TokenRefusal::Expired { caller, seconds: now - claims.exp });
     }
     if claims.iat > now.saturating_add(skew) {
-        return Err(TokenRefusal::NotYet(node));
+        return Err(TokenRefusal::NotYet(caller));
     }
-    Ok(node)
+    Ok(caller)
 }
 
 fn unix(time: SystemTime) -> u64 {

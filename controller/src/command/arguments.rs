@@ -8,7 +8,7 @@ use ambit_app::settings::parse_duration;
 use ambit_telemetry::log::LogFormat;
 use clap::{Args, Parser, Subcommand};
 
-use crate::tokens::NodeName;
+use crate::tokens::{Caller, NodeName, WorkloadName};
 
 /// Control plane of the Ambit mesh: resources in, configuration and certificates out.
 #[derive(Debug, Parser)]
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make a token by which a node's ztunnel and agent prove themselves
+    /// Make a token by which a node's ztunnel and agent, or a waypoint, prove themselves
     Token(TokenArguments),
     /// Validate a configuration directory and say what is wrong with it
     Check(CheckArguments),
@@ -79,8 +79,11 @@ pub(super) struct ServeArguments {
 #[derive(Debug, Args)]
 pub(super) struct TokenArguments {
     /// Name of the node, as in spec.nodeName of its pods
-    #[arg(long, value_name = "NAME")]
-    pub(super) node: NodeName,
+    #[arg(long, value_name = "NAME", required_unless_present = "workload")]
+    pub(super) node: Option<NodeName>,
+    /// Instead of all pods of a node one identity, such as a waypoint's; with --node for its pods there only
+    #[arg(long, value_name = "NAMESPACE/SERVICEACCOUNT")]
+    pub(super) workload: Option<WorkloadName>,
     /// State directory of the controller; the key is made if absent
     #[arg(long, value_name = "DIR")]
     pub(super) state: PathBuf,
@@ -97,6 +100,16 @@ pub(super) struct CheckArguments {
     /// Directory of YAML files
     #[arg(long, value_name = "DIR")]
     pub(super) config: PathBuf,
+}
+
+impl TokenArguments {
+    /// Whom the token is for; one of the two is there.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        match (&self.workload, &self.node) {
+            (Some(workload), node) => Some(workload.clone().on(node.clone()).into()),
+            (None, node) => node.as_ref().map(Caller::from),
+        }
+    }
 }
 
 /// Where the admin server listens, if anywhere.

@@ -18,6 +18,7 @@ struct OutError {
 }
 
 pub(super) fn run(arguments: &TokenArguments) -> Outcome {
+    let caller = arguments.caller().ok_or("name a node with --node, or an identity with --workload")?;
     let state = StateDirectory::open(&arguments.state)?;
     let (tokens, made) = Tokens::load_or_make(&state)?;
     if made {
@@ -27,7 +28,7 @@ pub(super) fn run(arguments: &TokenArguments) -> Outcome {
             "made a new token key in {directory}: only a controller with --state {directory} accepts its tokens"
         ));
     }
-    let token = tokens.mint(&arguments.node, arguments.lifetime, Clock::system().now());
+    let token = tokens.mint(caller, arguments.lifetime, Clock::system().now());
     match &arguments.out {
         None => say(&token),
         // Without a line's end: Istio's ztunnel sends the file's bytes unchanged, as Kubernetes writes its tokens.

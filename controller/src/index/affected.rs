@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use ambit_kubernetes::{Object, WorkloadSelector, matches};
 
 use super::objects::{Objects, Place, place};
+use super::waypoints::gateway_name;
 
 /// What must be derived anew. Asked before an object goes, and after it came.
 #[derive(Debug, Default)]
@@ -15,6 +16,10 @@ pub(super) struct Affected {
     pub(super) authentication: bool,
     /// Whatever follows from EndpointSlices.
     pub(super) endpoints: bool,
+    /// Which Gateways are waypoints, and who serves them.
+    pub(super) waypoints: bool,
+    /// Routes, and what they refer to beside services.
+    pub(super) routes: bool,
     pub(super) pods: BTreeSet<Place>,
     pub(super) services: BTreeSet<Place>,
     pub(super) policies: BTreeSet<Place>,
@@ -25,13 +30,16 @@ impl Affected {
     pub(super) fn by(&mut self, object: &Object, objects: &Objects) {
         let metadata = object.metadata();
         let (namespace, root) = (metadata.namespace.as_str(), objects.mesh.root_namespace.as_str());
+        self.waypoints |=
+            matches!(object, Object::Namespace(_) | Object::Gateway(_) | Object::GatewayClass(_));
         match object {
             Object::Namespace(_) if metadata.name == root => self.everything = true,
             Object::Namespace(_) => self.by_namespace(&metadata.name, objects),
             Object::Node(_) => self.pods.extend(objects.on_node(&metadata.name).cloned()),
             Object::ServiceAccount(_) => {}
-            Object::Pod(_) => {
+            Object::Pod(pod) => {
                 self.pods.insert(place(metadata));
+                self.waypoints |= gateway_name(pod).is_some();
                 self.endpoints |= !objects.slices.is_empty();
             }
             Object::Service(service) => {
@@ -55,6 +63,8 @@ impl Affected {
                 let all = WorkloadSelector::default();
                 self.by_selector(policy.spec.selector.as_ref().unwrap_or(&all), namespace, objects);
             }
+            // The rest is the Gateway API's.
+            _ => self.routes = true,
         }
     }
 
@@ -62,6 +72,8 @@ impl Affected {
     fn by_namespace(&mut self, namespace: &str, objects: &Objects) {
         self.pods.extend(objects.pods.of(namespace).map(|pod| place(&pod.metadata)));
         self.services.extend(objects.services.of(namespace).map(|service| place(&service.metadata)));
+        // Its labels may admit its routes to Gateways.
+        self.routes = true;
     }
 
     /// By what picks pods of a namespace, or of all when it is the root namespace.
@@ -78,6 +90,8 @@ impl Affected {
     pub(super) fn extend_to_all(&mut self, objects: &Objects) {
         self.authentication = true;
         self.endpoints = true;
+        self.waypoints = true;
+        self.routes = true;
         self.pods.extend(objects.pods.iter().map(|pod| place(&pod.metadata)));
         self.services.extend(objects.services.iter().map(|service| place(&service.metadata)));
         self.policies.extend(objects.authorization.iter().map(|policy| place(&policy.metadata)));

@@ -1,17 +1,21 @@
 //! The index, kept from change to change.
 
-use std::collections::BTreeMap;
+mod through_waypoints;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ambit_kubernetes::{Object, Pod};
 use ambit_model::{Text, Workload};
 
 use super::affected::Affected;
+use super::guard::Guard;
 use super::listed::Listed;
 use super::objects::{Objects, Place};
 use super::peer_authentication::Effective;
 use super::published::{Delta, Index, settle};
-use super::{policies, services, slices, waypoints, workloads};
+use super::waypoints::{self, Waypoints};
+use super::{policies, services, slices, workloads};
 use crate::captured::Captured;
 use crate::settings::MeshSettings;
 
@@ -28,13 +32,20 @@ pub struct Indexer {
     converted: Vec<Text>,
     /// The workloads that come of EndpointSlices.
     endpoints: Vec<Text>,
+    waypoints: Waypoints,
+    guard: Guard,
+    /// The routes that are published, by their names.
+    routes: Vec<Text>,
     notes: Notes,
 }
 
 /// What has been noted, by what it is about.
 #[derive(Debug, Default, PartialEq)]
 struct Notes {
-    waypoints: BTreeMap<String, String>,
+    waypoints: Vec<String>,
+    /// What is wrong with the waypoints of Services (`true`) and pods.
+    bindings: BTreeMap<(bool, Place), String>,
+    routes: Vec<String>,
     authentication: Vec<String>,
     policies: BTreeMap<Place, Vec<String>>,
     pods: BTreeMap<Place, String>,
@@ -55,6 +66,9 @@ impl Indexer {
             index: Index::default(),
             converted: Vec::new(),
             endpoints: Vec::new(),
+            waypoints: Waypoints::default(),
+            guard: Guard::default(),
+            routes: Vec::new(),
             notes: Notes::default(),
         }
     }
@@ -87,18 +101,12 @@ impl Indexer {
         self.captured = captured;
         for object in removed {
             affected.by(object, &self.objects);
-            let noted = self.notes.waypoints.remove(&object.to_string());
-            self.notes.changed |= noted.is_some();
         }
         for object in removed {
             self.objects.remove(object);
         }
         for object in added {
             self.objects.add(object);
-            if let Some(note) = waypoints::note(object) {
-                self.notes.waypoints.insert(object.to_string(), note);
-                self.notes.changed = true;
-            }
         }
         if !affected.everything {
             added.iter().for_each(|object| affected.by(object, &self.objects));
@@ -120,11 +128,20 @@ impl Indexer {
             self.listed = listed;
             self.put_endpoints(&mut delta);
         }
-        for place in affected.policies {
+        if affected.waypoints {
+            self.find_waypoints(&mut affected);
+        }
+        for place in std::mem::take(&mut affected.policies) {
             self.put_policy(place, &mut delta);
         }
-        for place in affected.services {
+        // Also a Service of which nothing is published otherwise: routes go by the names of its ports.
+        affected.routes |= !affected.services.is_empty();
+        for place in std::mem::take(&mut affected.services) {
             self.put_service(&place, &mut delta);
+        }
+        self.put_guard(&mut affected, &mut delta);
+        if affected.routes || affected.waypoints {
+            self.put_routes(&mut delta);
         }
         for place in affected.pods {
             self.put_pod(place, &mut delta);
@@ -168,7 +185,17 @@ impl Indexer {
 
     fn put_service(&mut self, place: &Place, delta: &mut Delta) {
         let service = self.objects.services.get(&place.0, &place.1);
+        let bound = service.map(|service| waypoints::of_service(service, &self.objects, &self.waypoints));
+        let bound = bound.unwrap_or_default();
         let service = service.map(|service| services::service(service, &self.objects));
+        let service = match service {
+            Some(mut service) => {
+                service.waypoints = bound.gateway.map(|gateway| (gateway, 100)).into_iter().collect();
+                Some(service)
+            }
+            None => self.waypoints.get(&place.0, &place.1).map(|waypoint| waypoint.service()),
+        };
+        self.note_binding((true, place.clone()), bound.note);
         let name = self.objects.service_key_of(&place.0, &place.1).to_string().into();
         settle(&mut self.index.services, name, service, &mut delta.services);
     }
@@ -180,7 +207,9 @@ impl Indexer {
                 workloads::workload(pod, &self.objects, &self.captured, &self.authentication, &self.listed)
             }
         };
-        let uid = workloads::uid(&self.objects, &place).into();
+        let uid: Text = workloads::uid(&self.objects, &place).into();
+        let derived = derived.map(|workload| self.through_waypoints(workload, &place));
+        self.put_labels(&uid, &place, delta);
         let before = match derived {
             Ok(workload) => {
                 settle(&mut self.index.workloads, uid, workload, &mut delta.workloads);
@@ -216,7 +245,10 @@ impl Indexer {
 
 impl Notes {
     fn lines(&self) -> Arc<[String]> {
-        let mut lines: Vec<String> = self.waypoints.values().cloned().collect();
+        let mut lines = self.waypoints.clone();
+        // What a Namespace asks for in vain is noted for each of its Services.
+        lines.extend(self.bindings.values().collect::<BTreeSet<_>>().into_iter().cloned());
+        lines.extend(self.routes.iter().cloned());
         lines.extend(self.authentication.iter().cloned());
         lines.extend(self.policies.values().flatten().cloned());
         lines.extend(self.pods.values().cloned());

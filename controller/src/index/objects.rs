@@ -11,6 +11,7 @@ use ambit_kubernetes::{
 use ambit_model::service::ServiceKey;
 use ambit_model::{Text, address};
 
+use super::gateway_api::GatewayApi;
 use crate::settings::MeshSettings;
 
 /// Where an object is: its namespace and name.
@@ -44,12 +45,12 @@ impl<T> Placed<T> {
         self.0.is_empty()
     }
 
-    fn insert(&mut self, metadata: &Metadata, object: &Arc<T>) {
+    pub(super) fn insert(&mut self, metadata: &Metadata, object: &Arc<T>) {
         let (namespace, name) = place(metadata);
         self.0.entry(namespace).or_default().insert(name, object.clone());
     }
 
-    fn remove(&mut self, metadata: &Metadata) {
+    pub(super) fn remove(&mut self, metadata: &Metadata) {
         let Some(names) = self.0.get_mut(metadata.namespace.as_str()) else { return };
         names.remove(metadata.name.as_str());
         if names.is_empty() {
@@ -72,6 +73,7 @@ pub(super) struct Objects {
     pub(super) authentication: Placed<PeerAuthentication>,
     /// Without aliases of outside names: those fall through DNS, and their targets are matched.
     pub(super) services: Placed<Service>,
+    pub(super) gateway_api: GatewayApi,
     namespaces: HashMap<Text, Arc<Namespace>>,
     nodes: HashMap<Text, Arc<Node>>,
     on_node: HashMap<Text, BTreeSet<Place>>,
@@ -90,6 +92,7 @@ impl Objects {
             authorization: Placed::default(),
             authentication: Placed::default(),
             services: Placed::default(),
+            gateway_api: GatewayApi::default(),
             namespaces: HashMap::new(),
             nodes: HashMap::new(),
             on_node: HashMap::new(),
@@ -114,6 +117,7 @@ impl Objects {
             Object::EndpointSlice(slice) => self.slices.insert(metadata, slice),
             Object::AuthorizationPolicy(policy) => self.authorization.insert(metadata, policy),
             Object::PeerAuthentication(policy) => self.authentication.insert(metadata, policy),
+            other => self.gateway_api.add(other),
         }
     }
 
@@ -133,6 +137,7 @@ impl Objects {
             Object::EndpointSlice(_) => self.slices.remove(metadata),
             Object::AuthorizationPolicy(_) => self.authorization.remove(metadata),
             Object::PeerAuthentication(_) => self.authentication.remove(metadata),
+            other => self.gateway_api.remove(other),
         }
     }
 
@@ -187,6 +192,12 @@ impl Objects {
 
     pub(super) fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.get(name).map(|node| &**node)
+    }
+
+    /// The number of a published Service's port of this name.
+    pub(super) fn port_named(&self, namespace: &str, name: &str, port: &str) -> Option<u16> {
+        let service = self.services.get(namespace, name)?;
+        service.spec.ports.iter().find(|one| one.name == port).map(|one| one.port)
     }
 
     /// The network of everything in this cluster.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ambit_model::l7::Resource;
 use ambit_model::table::Table;
 use ambit_model::{Policy, Service, Text, Workload};
 
@@ -11,6 +12,7 @@ pub struct Index {
     pub(super) workloads: Table<Text, Arc<Workload>>,
     pub(super) services: Table<Text, Arc<Service>>,
     pub(super) policies: Table<Text, Arc<Policy>>,
+    pub(super) l7: Table<Text, Arc<Resource>>,
     pub(super) notes: Arc<[String]>,
 }
 
@@ -30,6 +32,11 @@ impl Index {
         ordered(&self.policies)
     }
 
+    /// What waypoints do with requests, in the order of its names.
+    pub fn l7(&self) -> Vec<&Arc<Resource>> {
+        ordered(&self.l7)
+    }
+
     /// How many workloads, services and policies there are.
     pub fn counts(&self) -> [usize; 3] {
         [self.workloads.len(), self.services.len(), self.policies.len()]
@@ -46,6 +53,7 @@ impl PartialEq for Index {
         self.workloads() == other.workloads()
             && self.services() == other.services()
             && self.policies() == other.policies()
+            && self.l7() == other.l7()
             && self.notes == other.notes
     }
 }
@@ -76,6 +84,8 @@ pub struct Delta {
     pub services: Vec<Difference<Service>>,
     /// Policies.
     pub policies: Vec<Difference<Policy>>,
+    /// What waypoints do with requests.
+    pub l7: Vec<Difference<Resource>>,
 }
 
 /// Sets or removes a name, and tells if that made a difference.

@@ -1,7 +1,7 @@
 //! Services: names, virtual addresses, ports and how endpoints are chosen.
 
-use ambit_kubernetes::IpFamily;
 use ambit_kubernetes::Service as Object;
+use ambit_kubernetes::{IpFamily, labels};
 use ambit_model::service::{IpFamilies, ServiceAddress};
 use ambit_model::{NetworkAddress, Service};
 
@@ -18,6 +18,7 @@ pub(super) fn service(object: &Object, objects: &Objects) -> Service {
     service.load_balancing = balancing(object, objects.namespace(&object.metadata.namespace));
     service.ip_families = families(&object.spec.ip_families);
     service.canonical = true;
+    service.ingress_use_waypoint = ingress_use_waypoint(object, objects);
     service
 }
 
@@ -28,4 +29,12 @@ fn families(list: &[IpFamily]) -> IpFamilies {
         (false, true) => IpFamilies::V6,
         (true, true) => IpFamilies::Dual,
     }
+}
+
+/// The Service's own label, else its namespace's.
+fn ingress_use_waypoint(object: &Object, objects: &Objects) -> bool {
+    let own = object.metadata.label(labels::INGRESS_USE_WAYPOINT);
+    let namespace =
+        || objects.namespace(&object.metadata.namespace)?.metadata.label(labels::INGRESS_USE_WAYPOINT);
+    own.or_else(namespace) == Some("true")
 }

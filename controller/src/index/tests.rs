@@ -1,11 +1,14 @@
 //! Each rule of the mapping on its own, from YAML to the published value.
 
+mod guard;
 mod incremental;
+mod l7;
 mod narrowing;
 mod peer_authentication;
 mod policies;
 mod services;
 mod slices;
+mod waypoints;
 mod workloads;
 
 use std::path::Path;
@@ -36,6 +39,10 @@ fn captured(node: &str, pod: (&str, &str, Option<&str>)) -> Captured {
 }
 
 impl Index {
+    fn told(&self) -> Vec<String> {
+        self.notes().to_vec()
+    }
+
     #[track_caller]
     fn workload(&self, name: &str) -> &Workload {
         let found = self.workloads().into_iter().find(|workload| &*workload.name == name);

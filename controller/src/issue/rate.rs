@@ -1,21 +1,21 @@
-//! How many certificates a node may ask for: a bucket per node.
+//! How many certificates a caller may ask for: a bucket for each.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::tokens::NodeName;
+use crate::tokens::Caller;
 
 /// What a node may ask for at once: a full node that starts cold.
 const BURST: f64 = 500.0;
 /// What it may ask for per second, lastingly.
 const PER_SECOND: f64 = 50.0;
 
-/// The buckets. Nodes are proven before, so there are as many as the operator made tokens for.
+/// The buckets. Callers are proven before, so there are as many as the operator made tokens for.
 #[derive(Debug, Default)]
 pub(super) struct Rates {
-    buckets: Mutex<HashMap<NodeName, Bucket>>,
+    buckets: Mutex<HashMap<Caller, Bucket>>,
 }
 
 #[derive(Debug)]
@@ -26,10 +26,10 @@ struct Bucket {
 
 impl Rates {
     /// Takes one, unless there is none left.
-    pub(super) fn take(&self, node: &NodeName) -> bool {
+    pub(super) fn take(&self, caller: &Caller) -> bool {
         let now = Instant::now();
         let mut buckets = self.buckets.lock();
-        let bucket = buckets.entry(node.clone()).or_insert(Bucket { left: BURST, at: now });
+        let bucket = buckets.entry(caller.clone()).or_insert(Bucket { left: BURST, at: now });
         bucket.left = (bucket.left + (now - bucket.at).as_secs_f64() * PER_SECOND).min(BURST);
         bucket.at = now;
         if bucket.left < 1.0 {
@@ -48,7 +48,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_node_gets_its_burst_then_its_rate_and_leaves_others_alone() {
         let rates = Rates::default();
-        let (one, other): (NodeName, NodeName) = ("one".parse().unwrap(), "other".parse().unwrap());
+        let node = |name: &str| Caller::Node(name.parse().unwrap());
+        let (one, other) = (node("one"), node("other"));
         let taken = std::iter::repeat_with(|| rates.take(&one)).take(600).filter(|taken| *taken).count();
         assert_eq!(taken, 500);
         assert!(rates.take(&other));

@@ -27,6 +27,12 @@ impl Residents {
         self.0.get(&resident).is_some()
     }
 
+    /// Whether any node has one.
+    pub(super) fn lives(&self, namespace: &str, service_account: &str) -> bool {
+        let this = |one: &Resident| *one.namespace == *namespace && *one.service_account == *service_account;
+        self.0.iter().any(|(resident, _)| this(resident))
+    }
+
     pub(super) fn update(&mut self, removed: &[Object], added: &[Object]) {
         for resident in added.iter().filter_map(resident) {
             let pods = self.0.get(&resident).copied().unwrap_or_default();

@@ -12,7 +12,7 @@ use tonic::body::Body;
 use crate::captured::{MOST_PODS, NodeReport};
 use crate::discovery::{Gate, TOLD};
 use crate::publish::{ReportError, Reports};
-use crate::tokens::NodeName;
+use crate::tokens::{Caller, NodeName};
 
 /// What our own paths begin with.
 pub(super) const PREFIX: &str = "/ambit/";
@@ -46,10 +46,15 @@ pub(super) async fn answer(request: Request<Incoming>, gate: &Gate, reports: &Re
 }
 
 async fn report(head: &Parts, body: &mut Incoming, gate: &Gate, reports: &Reports) -> Result<(), Refused> {
-    let proven = gate.node(head.headers.get(http::header::AUTHORIZATION)).map_err(|refusal| {
+    let caller = gate.caller(head.headers.get(http::header::AUTHORIZATION)).map_err(|refusal| {
         tracing::warn!(call = "captured", "unauthenticated call refused: {refusal}");
         Refused(StatusCode::UNAUTHORIZED, TOLD.to_owned())
     })?;
+    let Caller::Node(proven) = caller else {
+        tracing::warn!(%caller, "report refused: only agents of nodes report");
+        let reason = format!("the token is for {caller}, but only a node's agent reports captured pods");
+        return Err(Refused(StatusCode::FORBIDDEN, reason));
+    };
     let node = addressed(head.uri.path())?;
     if head.method != Method::PUT {
         return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "only PUT is served here"));

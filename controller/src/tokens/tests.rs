@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use proptest::prelude::*;
 
-use super::{NodeName, TokenRefusal, Tokens, bearer};
+use super::{Caller, NodeName, TokenRefusal, Tokens, WorkloadName, bearer};
 
 const LIFETIME: Duration = Duration::from_secs(1000);
 
@@ -19,17 +19,17 @@ fn name(text: &str) -> NodeName {
 #[test]
 fn a_token_counts_from_its_issue_to_its_end_give_or_take_the_skew() {
     let issued = UNIX_EPOCH + Duration::from_secs(1_000_000);
-    let token = tokens(1).mint(&name("one"), LIFETIME, issued);
+    let token = tokens(1).mint(name("one"), LIFETIME, issued);
     let at = |offset: i64| {
         let shift = Duration::from_secs(offset.unsigned_abs());
         let now = if offset < 0 { issued - shift } else { issued + shift };
         tokens(1).verify(&token, now)
     };
     for offset in [-60, 0, 999, 1060] {
-        assert_eq!(at(offset), Ok(name("one")), "{offset}");
+        assert_eq!(at(offset), Ok(name("one").into()), "{offset}");
     }
-    assert_eq!(at(-61), Err(TokenRefusal::NotYet(name("one"))));
-    assert_eq!(at(1061), Err(TokenRefusal::Expired { node: name("one"), seconds: 61 }));
+    assert_eq!(at(-61), Err(TokenRefusal::NotYet(name("one").into())));
+    assert_eq!(at(1061), Err(TokenRefusal::Expired { caller: name("one").into(), seconds: 61 }));
 }
 
 #[test]
@@ -46,6 +46,30 @@ fn bearer_tokens_come_in_one_header_of_either_case() {
 }
 
 #[test]
+fn a_token_names_a_workload_or_a_node_and_never_the_one_for_the_other() {
+    let verified = |caller: Caller| {
+        let token = tokens(1).mint(caller, LIFETIME, UNIX_EPOCH);
+        tokens(1).verify(&token, UNIX_EPOCH).unwrap()
+    };
+    let workload: WorkloadName = "shop/way.point".parse().unwrap();
+    for caller in
+        [Caller::from(workload.clone()), workload.clone().on(Some(name("one"))).into(), name("one").into()]
+    {
+        assert_eq!(verified(caller.clone()), caller);
+    }
+    assert_eq!(Caller::from(workload.on(Some(name("one")))).to_string(), "workload shop/way.point@one");
+    for text in ["", "shop", "shop/", "/a", "shop/a/b", "Shop/a", "a.b/c", "shop/a@one", "shop/a:b", "shop/*"]
+    {
+        assert!(text.parse::<WorkloadName>().is_err(), "{text}");
+    }
+    for subject in
+        ["", "shop/a", "workload:", "workload:shop", "workload:shop/a@", "workload:shop/a@B", "pod:shop/a"]
+    {
+        assert_eq!(Caller::from_subject(subject), None, "{subject}");
+    }
+}
+
+#[test]
 fn no_key_in_debug_output() {
     assert_eq!(format!("{:?}", tokens(7)), "Tokens(key redacted)");
 }
@@ -53,8 +77,8 @@ fn no_key_in_debug_output() {
 proptest! {
     #[test]
     fn what_is_minted_verifies(node in "[a-z0-9]{1,10}(\\.[a-z0-9]{1,5}){0,2}", key: u8, other: u8) {
-        let token = tokens(key).mint(&name(&node), LIFETIME, UNIX_EPOCH);
-        prop_assert_eq!(tokens(key).verify(&token, UNIX_EPOCH), Ok(name(&node)));
+        let token = tokens(key).mint(name(&node), LIFETIME, UNIX_EPOCH);
+        prop_assert_eq!(tokens(key).verify(&token, UNIX_EPOCH), Ok(name(&node).into()));
         if other != key {
             prop_assert_eq!(tokens(other).verify(&token, UNIX_EPOCH), Err(TokenRefusal::Signature));
         }
@@ -62,7 +86,7 @@ proptest! {
 
     #[test]
     fn any_change_of_a_byte_is_refused(at: prop::sample::Index, byte in 33u8..127) {
-        let token = tokens(1).mint(&name("one"), LIFETIME, UNIX_EPOCH);
+        let token = tokens(1).mint(name("one"), LIFETIME, UNIX_EPOCH);
         let mut changed = token.as_bytes().to_vec();
         let at = at.index(changed.len());
         prop_assume!(changed[at] != byte);

@@ -7,13 +7,14 @@ use std::time::{Duration, SystemTime};
 
 use ambit_controller::run::Surroundings;
 use ambit_controller::state::{Access, StateDirectory, write_whole};
-use ambit_controller::tokens::Tokens;
+use ambit_controller::tokens::{NodeName, Tokens, WorkloadName};
 use ambit_controller::{Controller, MeshSettings, Settings, StartError};
 use ambit_identity::csr::certificate_request;
 use ambit_identity::source::IssueError;
 use ambit_identity::{
     AuthorityClient, CertificateSource, Clock, ControlChannel, ControlSettings, KeyPair, Provider, RootCa,
 };
+use ambit_model::l7::Resource;
 use ambit_model::{Change, Identity, Policy, Service, Text, Workload};
 use ambit_xds::client::{Client, Update};
 use ambit_xds::{Kind, Node};
@@ -145,10 +146,18 @@ impl Mesh {
         self.token_at(node, self.clock, Duration::from_secs(3600))
     }
 
+    /// A token for one identity, `NAMESPACE/SERVICEACCOUNT`, in a file.
+    pub(crate) fn workload_token(&self, workload: &str, node: Option<&str>) -> PathBuf {
+        let workload: WorkloadName = workload.parse().unwrap();
+        let tokens = Tokens::load_or_create(&StateDirectory::open(&self.state()).unwrap()).unwrap();
+        let caller = workload.on(node.map(|node| node.parse().unwrap()));
+        self.token_file(&tokens.mint(caller, Duration::from_secs(3600), self.clock))
+    }
+
     /// A token with these times.
     pub(crate) fn token_at(&self, node: &str, from: SystemTime, lifetime: Duration) -> PathBuf {
         let tokens = Tokens::load_or_create(&StateDirectory::open(&self.state()).unwrap()).unwrap();
-        self.token_file(&tokens.mint(&node.parse().unwrap(), lifetime, from))
+        self.token_file(&tokens.mint(node.parse::<NodeName>().unwrap(), lifetime, from))
     }
 
     /// Any text as a token file.
@@ -215,6 +224,7 @@ pub(crate) struct View {
     pub(crate) workloads: BTreeMap<Text, Workload>,
     pub(crate) services: BTreeMap<Text, Service>,
     pub(crate) policies: BTreeMap<Text, Policy>,
+    pub(crate) l7: BTreeMap<Text, Resource>,
 }
 
 impl View {
@@ -232,9 +242,9 @@ impl View {
                     self.services.remove(&key);
                 }
                 Change::RemovePolicy(key) => drop(self.policies.remove(&key)),
-                Change::L7(_) | Change::UnreadableL7(_) | Change::RemoveL7(_) => {
-                    panic!("the controller sent what a ztunnel has not asked for: {change:?}")
-                }
+                Change::L7(resource) => drop(self.l7.insert(resource.name(), *resource)),
+                Change::RemoveL7(name) => drop(self.l7.remove(&name)),
+                Change::UnreadableL7(unreadable) => panic!("what cannot be read was sent: {unreadable:?}"),
             }
         }
     }

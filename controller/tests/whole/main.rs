@@ -8,3 +8,4 @@ mod configuration;
 mod fixture;
 mod hostile;
 mod tokens;
+mod waypoints;

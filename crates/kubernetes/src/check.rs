@@ -3,6 +3,7 @@
 mod authorization_policy;
 pub(crate) mod claims;
 mod core;
+mod gateway_api;
 mod peer_authentication;
 mod set;
 
@@ -41,5 +42,13 @@ pub(crate) fn object(loaded: &Loaded, problems: &mut Vec<Problem>) {
         Object::EndpointSlice(slice) => core::endpoint_slice(slice, &mut complaints),
         Object::AuthorizationPolicy(policy) => authorization_policy::check(policy, &mut complaints),
         Object::PeerAuthentication(policy) => peer_authentication::check(&policy.spec, &mut complaints),
+        Object::Gateway(gateway) => gateway_api::gateway(gateway, &mut complaints),
+        Object::GatewayClass(class) => gateway_api::gateway_class(class, &mut complaints),
+        Object::HTTPRoute(route) => gateway_api::http_route(&route.spec, &mut complaints),
+        Object::GRPCRoute(route) => gateway_api::grpc_route(&route.spec, &mut complaints),
+        Object::TLSRoute(route) => gateway_api::tls_route(&route.spec, &mut complaints),
+        Object::TCPRoute(route) => gateway_api::tcp_route(&route.spec, &mut complaints),
+        Object::ReferenceGrant(grant) => gateway_api::reference_grant(&grant.spec, &mut complaints),
+        Object::BackendTLSPolicy(policy) => gateway_api::backend_tls_policy(&policy.spec, &mut complaints),
     }
 }

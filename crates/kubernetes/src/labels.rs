@@ -9,6 +9,8 @@ pub const DATAPLANE_NONE: &str = "none";
 
 /// Name of the waypoint, on a Service, ServiceEntry, Pod, WorkloadEntry or Namespace; `none` opts out.
 pub const USE_WAYPOINT: &str = "istio.io/use-waypoint";
+/// The value of [`USE_WAYPOINT`] that opts out.
+pub const WAYPOINT_NONE: &str = "none";
 /// Namespace of the waypoint when it is not the object's own.
 pub const USE_WAYPOINT_NAMESPACE: &str = "istio.io/use-waypoint-namespace";
 /// Name of the canary waypoint, on a Service, ServiceEntry or Namespace.
@@ -19,6 +21,8 @@ pub const USE_WAYPOINT_CANARY_NAMESPACE: &str = "istio.io/use-waypoint-canary-na
 pub const INGRESS_USE_WAYPOINT: &str = "istio.io/ingress-use-waypoint";
 /// On a Gateway, then on its GatewayClass: `service`, `workload`, `all` or `none`.
 pub const WAYPOINT_FOR: &str = "istio.io/waypoint-for";
+/// On a Pod: the Gateway of its namespace that it serves.
+pub const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
 /// On a Pod or WorkloadEntry, comma separated; `http` says that the process speaks HBONE itself.
 pub const TUNNEL: &str = "networking.istio.io/tunnel";
 /// On configuration objects and Gateways: the control plane revision that reads them.

@@ -12,6 +12,7 @@ mod endpoint_slice;
 mod enrolment;
 mod field_path;
 mod fields;
+pub mod gateway_api;
 pub mod kinds;
 pub mod labels;
 mod load;

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::gateway_api::{
+    BackendTLSPolicy, GATEWAY_GROUP, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute,
+    TLSRoute,
+};
 use crate::{
     AuthorizationPolicy, EndpointSlice, Metadata, Namespace, Node, PeerAuthentication, Pod, Service,
     ServiceAccount,
@@ -27,6 +31,22 @@ pub enum Object {
     AuthorizationPolicy(Arc<AuthorizationPolicy>),
     /// `security.istio.io` PeerAuthentication.
     PeerAuthentication(Arc<PeerAuthentication>),
+    /// `gateway.networking.k8s.io` Gateway.
+    Gateway(Arc<Gateway>),
+    /// `gateway.networking.k8s.io` GatewayClass.
+    GatewayClass(Arc<GatewayClass>),
+    /// `gateway.networking.k8s.io` HTTPRoute.
+    HTTPRoute(Arc<HTTPRoute>),
+    /// `gateway.networking.k8s.io` GRPCRoute.
+    GRPCRoute(Arc<GRPCRoute>),
+    /// `gateway.networking.k8s.io` TLSRoute.
+    TLSRoute(Arc<TLSRoute>),
+    /// `gateway.networking.k8s.io` TCPRoute.
+    TCPRoute(Arc<TCPRoute>),
+    /// `gateway.networking.k8s.io` ReferenceGrant.
+    ReferenceGrant(Arc<ReferenceGrant>),
+    /// `gateway.networking.k8s.io` BackendTLSPolicy.
+    BackendTLSPolicy(Arc<BackendTLSPolicy>),
 }
 
 /// The kinds that the mesh reads.
@@ -48,11 +68,27 @@ pub enum Kind {
     AuthorizationPolicy,
     /// PeerAuthentication.
     PeerAuthentication,
+    /// Gateway.
+    Gateway,
+    /// GatewayClass.
+    GatewayClass,
+    /// HTTPRoute.
+    HTTPRoute,
+    /// GRPCRoute.
+    GRPCRoute,
+    /// TLSRoute.
+    TLSRoute,
+    /// TCPRoute.
+    TCPRoute,
+    /// ReferenceGrant.
+    ReferenceGrant,
+    /// BackendTLSPolicy.
+    BackendTLSPolicy,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 16] = [
         Self::Namespace,
         Self::Node,
         Self::ServiceAccount,
@@ -61,6 +97,14 @@ impl Kind {
         Self::EndpointSlice,
         Self::AuthorizationPolicy,
         Self::PeerAuthentication,
+        Self::Gateway,
+        Self::GatewayClass,
+        Self::HTTPRoute,
+        Self::GRPCRoute,
+        Self::TLSRoute,
+        Self::TCPRoute,
+        Self::ReferenceGrant,
+        Self::BackendTLSPolicy,
     ];
 
     /// Its name, as in `kind:`.
@@ -74,6 +118,14 @@ impl Kind {
             Self::EndpointSlice => "EndpointSlice",
             Self::AuthorizationPolicy => "AuthorizationPolicy",
             Self::PeerAuthentication => "PeerAuthentication",
+            Self::Gateway => "Gateway",
+            Self::GatewayClass => "GatewayClass",
+            Self::HTTPRoute => "HTTPRoute",
+            Self::GRPCRoute => "GRPCRoute",
+            Self::TLSRoute => "TLSRoute",
+            Self::TCPRoute => "TCPRoute",
+            Self::ReferenceGrant => "ReferenceGrant",
+            Self::BackendTLSPolicy => "BackendTLSPolicy",
         }
     }
 
@@ -87,7 +139,8 @@ impl Kind {
         match self {
             Self::EndpointSlice => "discovery.k8s.io",
             Self::AuthorizationPolicy | Self::PeerAuthentication => "security.istio.io",
-            _ => "",
+            Self::Namespace | Self::Node | Self::ServiceAccount | Self::Pod | Self::Service => "",
+            _ => GATEWAY_GROUP,
         }
     }
 
@@ -96,7 +149,8 @@ impl Kind {
         match self {
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::AuthorizationPolicy | Self::PeerAuthentication => "security.istio.io/v1",
-            _ => "v1",
+            Self::Namespace | Self::Node | Self::ServiceAccount | Self::Pod | Self::Service => "v1",
+            _ => "gateway.networking.k8s.io/v1",
         }
     }
 
@@ -104,13 +158,17 @@ impl Kind {
     pub fn versions(self) -> &'static [&'static str] {
         match self {
             Self::AuthorizationPolicy | Self::PeerAuthentication => &["v1", "v1beta1"],
+            Self::Gateway | Self::GatewayClass | Self::HTTPRoute | Self::ReferenceGrant => &["v1", "v1beta1"],
+            Self::GRPCRoute | Self::TCPRoute => &["v1", "v1alpha2"],
+            Self::TLSRoute => &["v1", "v1alpha3", "v1alpha2"],
+            Self::BackendTLSPolicy => &["v1", "v1alpha3"],
             _ => &["v1"],
         }
     }
 
     /// Whether its objects live in a namespace.
     pub fn is_namespaced(self) -> bool {
-        !matches!(self, Self::Namespace | Self::Node)
+        !matches!(self, Self::Namespace | Self::Node | Self::GatewayClass)
     }
 }
 
@@ -126,6 +184,14 @@ impl Object {
             Self::EndpointSlice(_) => Kind::EndpointSlice,
             Self::AuthorizationPolicy(_) => Kind::AuthorizationPolicy,
             Self::PeerAuthentication(_) => Kind::PeerAuthentication,
+            Self::Gateway(_) => Kind::Gateway,
+            Self::GatewayClass(_) => Kind::GatewayClass,
+            Self::HTTPRoute(_) => Kind::HTTPRoute,
+            Self::GRPCRoute(_) => Kind::GRPCRoute,
+            Self::TLSRoute(_) => Kind::TLSRoute,
+            Self::TCPRoute(_) => Kind::TCPRoute,
+            Self::ReferenceGrant(_) => Kind::ReferenceGrant,
+            Self::BackendTLSPolicy(_) => Kind::BackendTLSPolicy,
         }
     }
 
@@ -140,6 +206,14 @@ impl Object {
             Self::EndpointSlice(object) => &object.metadata,
             Self::AuthorizationPolicy(object) => &object.metadata,
             Self::PeerAuthentication(object) => &object.metadata,
+            Self::Gateway(object) => &object.metadata,
+            Self::GatewayClass(object) => &object.metadata,
+            Self::HTTPRoute(object) => &object.metadata,
+            Self::GRPCRoute(object) => &object.metadata,
+            Self::TLSRoute(object) => &object.metadata,
+            Self::TCPRoute(object) => &object.metadata,
+            Self::ReferenceGrant(object) => &object.metadata,
+            Self::BackendTLSPolicy(object) => &object.metadata,
         }
     }
 
@@ -154,6 +228,14 @@ impl Object {
             Self::EndpointSlice(object) => &mut Arc::make_mut(object).metadata,
             Self::AuthorizationPolicy(object) => &mut Arc::make_mut(object).metadata,
             Self::PeerAuthentication(object) => &mut Arc::make_mut(object).metadata,
+            Self::Gateway(object) => &mut Arc::make_mut(object).metadata,
+            Self::GatewayClass(object) => &mut Arc::make_mut(object).metadata,
+            Self::HTTPRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::GRPCRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::TLSRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::TCPRoute(object) => &mut Arc::make_mut(object).metadata,
+            Self::ReferenceGrant(object) => &mut Arc::make_mut(object).metadata,
+            Self::BackendTLSPolicy(object) => &mut Arc::make_mut(object).metadata,
         }
     }
 }
@@ -194,5 +276,13 @@ from_variants!(
     Service,
     EndpointSlice,
     AuthorizationPolicy,
-    PeerAuthentication
+    PeerAuthentication,
+    Gateway,
+    GatewayClass,
+    HTTPRoute,
+    GRPCRoute,
+    TLSRoute,
+    TCPRoute,
+    ReferenceGrant,
+    BackendTLSPolicy
 );

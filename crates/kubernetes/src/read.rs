@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::gateway_api::{
+    BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute, TLSRoute,
+};
 use crate::kinds::{self, Treatment};
 use crate::load::{Loaded, Note, NoteKind};
 use crate::problem::{object_name, quoted, shortened};
 use crate::yaml::{self, Fault, Strictness, Tree, Value};
 use crate::{
-    Action, AuthorizationPolicy, EndpointSlice, FieldPath, Kind, Namespace, Node, Object, PeerAuthentication,
-    Pod, Problem, Service, ServiceAccount, check,
+    Action, AuthorizationPolicy, EndpointSlice, FieldPath, Kind, Metadata, Namespace, Node, Object,
+    PeerAuthentication, Pod, Problem, Service, ServiceAccount, check,
 };
 
 /// What came out of one file or more.
@@ -145,26 +148,56 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
         Kind::Service => core::<Service>(tree)?.into(),
         Kind::EndpointSlice => core::<EndpointSlice>(tree)?.into(),
         Kind::AuthorizationPolicy => {
-            refuse_unknown_parts(tree)?;
-            AuthorizationPolicy {
-                metadata: part(tree, "metadata", Strictness::Lenient)?,
-                spec: part(tree, "spec", Strictness::Strict)?,
-            }
-            .into()
+            let (metadata, spec) = strict(tree)?;
+            AuthorizationPolicy { metadata, spec }.into()
         }
         Kind::PeerAuthentication => {
-            refuse_unknown_parts(tree)?;
-            PeerAuthentication {
-                metadata: part(tree, "metadata", Strictness::Lenient)?,
-                spec: part(tree, "spec", Strictness::Strict)?,
-            }
-            .into()
+            let (metadata, spec) = strict(tree)?;
+            PeerAuthentication { metadata, spec }.into()
+        }
+        Kind::Gateway => {
+            let (metadata, spec) = strict(tree)?;
+            Gateway { metadata, spec }.into()
+        }
+        Kind::GatewayClass => {
+            let (metadata, spec) = strict(tree)?;
+            GatewayClass { metadata, spec }.into()
+        }
+        Kind::HTTPRoute => {
+            let (metadata, spec) = strict(tree)?;
+            HTTPRoute { metadata, spec }.into()
+        }
+        Kind::GRPCRoute => {
+            let (metadata, spec) = strict(tree)?;
+            GRPCRoute { metadata, spec }.into()
+        }
+        Kind::TLSRoute => {
+            let (metadata, spec) = strict(tree)?;
+            TLSRoute { metadata, spec }.into()
+        }
+        Kind::TCPRoute => {
+            let (metadata, spec) = strict(tree)?;
+            TCPRoute { metadata, spec }.into()
+        }
+        Kind::ReferenceGrant => {
+            let (metadata, spec) = strict(tree)?;
+            ReferenceGrant { metadata, spec }.into()
+        }
+        Kind::BackendTLSPolicy => {
+            let (metadata, spec) = strict(tree)?;
+            BackendTLSPolicy { metadata, spec }.into()
         }
     };
     if !kind.is_namespaced() {
         object.metadata_mut().namespace.clear();
     }
     Ok(object)
+}
+
+/// Metadata and `spec` of a kind of which nothing unknown is accepted.
+fn strict<T: DeserializeOwned + Default>(tree: &Tree) -> Result<(Metadata, T), Fault> {
+    refuse_unknown_parts(tree)?;
+    Ok((part(tree, "metadata", Strictness::Lenient)?, part(tree, "spec", Strictness::Strict)?))
 }
 
 fn core<T: DeserializeOwned>(tree: &Tree) -> Result<T, Fault> {

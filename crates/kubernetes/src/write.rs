@@ -33,6 +33,14 @@ pub fn to_yaml(object: &Object) -> Result<String, WriteError> {
         Object::EndpointSlice(inner) => document(kind, inner),
         Object::AuthorizationPolicy(inner) => document(kind, inner),
         Object::PeerAuthentication(inner) => document(kind, inner),
+        Object::Gateway(inner) => document(kind, inner),
+        Object::GatewayClass(inner) => document(kind, inner),
+        Object::HTTPRoute(inner) => document(kind, inner),
+        Object::GRPCRoute(inner) => document(kind, inner),
+        Object::TLSRoute(inner) => document(kind, inner),
+        Object::TCPRoute(inner) => document(kind, inner),
+        Object::ReferenceGrant(inner) => document(kind, inner),
+        Object::BackendTLSPolicy(inner) => document(kind, inner),
     };
     written.map_err(|error| WriteError {
         object: object.to_string(),

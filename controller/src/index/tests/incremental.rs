@@ -14,7 +14,7 @@ use crate::index::{Difference, Index, Indexer};
 use crate::settings::MeshSettings;
 
 /// Objects by slots: of each slot at most one variant is there.
-const SLOTS: [&[&str]; 16] = [
+const SLOTS: [&[&str]; 22] = [
     &[
         "{kind: Namespace, metadata: {name: shop}}",
         "{kind: Namespace, metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w}, annotations: {networking.istio.io/traffic-distribution: PreferClose}}}",
@@ -82,6 +82,34 @@ const SLOTS: [&[&str]; 16] = [
         "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: s, namespace: shop}, spec: {selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: PERMISSIVE}}}}",
         "{apiVersion: security.istio.io/v1, kind: PeerAuthentication, metadata: {name: s, namespace: shop}, spec: {selector: {matchLabels: {app: b}}, mtls: {mode: PERMISSIVE}}}",
     ],
+    &[
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop}, spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop, labels: {istio.io/waypoint-for: all}}, spec: {gatewayClassName: ours, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: None}}}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop}, spec: {gatewayClassName: ingress, listeners: [{name: web, port: 80, protocol: HTTP}]}}",
+    ],
+    &[
+        "{kind: Pod, metadata: {name: w1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: w, istio.io/dataplane-mode: none}}, spec: {serviceAccountName: w}, status: {podIP: 10.0.0.20}}",
+        "{kind: Pod, metadata: {name: w1, namespace: shop, labels: {app: a}}, status: {podIP: 10.0.0.20}}",
+        "{kind: Pod, metadata: {name: w1, namespace: shop, labels: {app: a, istio.io/use-waypoint: w}}, status: {podIP: 10.0.0.20}}",
+    ],
+    &[
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: ours}, spec: {controllerName: ambit.mesh/waypoint}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: ambit-waypoint, labels: {istio.io/waypoint-for: workload}}, spec: {controllerName: ambit.mesh/waypoint}}",
+    ],
+    &[
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: h, namespace: shop}, spec: {parentRefs: [{group: '', kind: Service, name: s}, {name: w}], rules: [{backendRefs: [{name: e, port: 80}]}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: h, namespace: shop}, spec: {parentRefs: [{group: '', kind: Service, name: e, sectionName: p}], rules: [{backendRefs: [{name: s, port: 81}]}]}}",
+    ],
+    &[
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: g, namespace: bank}, spec: {parentRefs: [{group: '', kind: Service, name: s, namespace: shop}], rules: [{backendRefs: [{name: e, namespace: shop, port: 80}]}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, metadata: {name: g, namespace: shop}, spec: {parentRefs: [{group: '', kind: Service, name: s, port: 81}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: ReferenceGrant, metadata: {name: g, namespace: shop}, spec: {from: [{group: gateway.networking.k8s.io, kind: GRPCRoute, namespace: bank}], to: [{group: '', kind: Service}]}}",
+    ],
+    &[
+        "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {targetRefs: [{kind: Service, name: s}, {kind: Service, name: e}], rules: [{}]}}",
+        "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: w}], action: DENY, rules: [{}]}}",
+        "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {selector: {matchLabels: {app: a}}, rules: [{}]}}",
+    ],
 ];
 
 fn loaded(text: &str) -> Loaded {
@@ -122,12 +150,13 @@ proptest! {
     #[test]
     fn it_is_the_index_that_is_made_from_nothing(
         // Several slots change at once, as when a directory settles.
-        edits in proptest::collection::vec((proptest::collection::vec((0usize..16, 0usize..4), 0..6), 0u8..8), 1..14)
+        edits in proptest::collection::vec((proptest::collection::vec((0usize..22, 0usize..4), 0..6), 0u8..8), 1..14)
     ) {
         let mesh = MeshSettings::default();
         let mut indexer = Indexer::new(mesh.clone());
         let mut there: BTreeMap<usize, Loaded> = BTreeMap::new();
         let (mut workloads, mut services, mut policies) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut l7 = BTreeMap::new();
         for (changes, pods) in edits {
             let mut next = there.clone();
             for (slot, variant) in changes {
@@ -152,11 +181,13 @@ proptest! {
             follow(&mut workloads, &delta.workloads);
             follow(&mut services, &delta.services);
             follow(&mut policies, &delta.policies);
+            follow(&mut l7, &delta.l7);
             let fresh: Index = build(there.values().map(|loaded| &loaded.object), &captured, &mesh);
             prop_assert_eq!(&indexer.index(), &fresh);
             prop_assert_eq!(workloads.values().collect::<Vec<_>>(), fresh.workloads());
             prop_assert_eq!(services.values().collect::<Vec<_>>(), fresh.services());
             prop_assert_eq!(policies.values().collect::<Vec<_>>(), fresh.policies());
+            prop_assert_eq!(l7.values().collect::<Vec<_>>(), fresh.l7());
         }
     }
 }

@@ -198,12 +198,3 @@ fn named_ports_are_resolved_by_pod_and_left_out_where_they_are_missing() {
     let published: Vec<_> = published.iter().map(|port| (port.service_port, port.target_port)).collect();
     assert_eq!(published, [(80, 80), (81, 8081), (82, 0), (83, 0), (84, 0), (85, 0), (86, 0)]);
 }
-
-#[test]
-fn whoever_asks_for_a_waypoint_is_told_that_there_is_none() {
-    let with =
-        |label: &str| pod("{podIP: 10.0.0.1}").replace("name: a,", &format!("name: a, labels: {{{label}}},"));
-    let notes = index(&with("istio.io/use-waypoint: wp")).notes().clone();
-    assert!(notes[0].contains("Pod shop/a: its waypoint \"wp\" is not served"), "{notes:?}");
-    assert!(index(&with("istio.io/use-waypoint: none")).notes().is_empty());
-}

@@ -1,6 +1,7 @@
 //! Each kind of bad input gives its one line: place, object, field, reason, remedy.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod gateway_api;
 mod pods;
 mod policies;
 
@@ -86,7 +87,7 @@ fn kinds() {
     only("metadata: {name: web}\n", "shop.yaml:1: this object has no kind; set apiVersion and kind");
     only(
         "apiVersion: v1\nkind: Podd\nmetadata: {name: web}\n",
-        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication",
+        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication; gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, BackendTLSPolicy",
     );
     only(
         "apiVersion: security.istio.io/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: default}\n",

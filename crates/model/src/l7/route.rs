@@ -53,11 +53,18 @@ pub struct Route {
     pub layer: Layer,
     /// Which rule counts.
     pub order: Order,
-    /// Only clients of the route's own namespace see it: it stands in another namespace than its service (a consumer
-    /// route, GEP-1426).
+    /// It stands in another namespace than some service that it is attached to (a consumer route, GEP-1426): see
+    /// [`Route::is_consumer_of`].
     pub consumer: bool,
     /// The rules.
     pub rules: Vec<Rule>,
+}
+
+impl Route {
+    /// Whether only clients of the route's own namespace see it at this target.
+    pub fn is_consumer_of(&self, target: &Target) -> bool {
+        matches!(target, Target::Service(key) if self.consumer && key.namespace != self.key.namespace)
+    }
 }
 
 /// One parent of a route.

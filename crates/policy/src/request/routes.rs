@@ -118,7 +118,7 @@ impl RouteTable {
             if !requests || !route.parents.iter().any(|parent| place.is_in(parent)) {
                 continue;
             }
-            let set = match route.consumer {
+            let set = match route.is_consumer_of(&place.target) {
                 true => consumers.entry(route.key.namespace.clone()).or_default(),
                 false => &mut producers,
             };

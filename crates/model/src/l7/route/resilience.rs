@@ -84,4 +84,6 @@ pub struct SessionPersistence {
     pub absolute_timeout: Option<Duration>,
     /// The cookie outlives the browser (`lifetimeType: Permanent`): it is given the absolute timeout as its age.
     pub permanent: bool,
+    /// `Path` attribute of the cookie; `None` leaves it out.
+    pub path: Option<Text>,
 }

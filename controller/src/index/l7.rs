@@ -1,0 +1,126 @@
+//! What waypoints and gateways do with requests: one resource for each object that a user wrote.
+//!
+//! Names, permissions and defaults are resolved here. What cannot be resolved travels with its reason, and requests that
+//! meet it are answered 500; what no parent accepts does not travel.
+
+mod backends;
+mod conflicts;
+mod filters;
+mod grpc;
+mod http;
+mod layer4;
+mod matches;
+mod parents;
+mod resilience;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ambit_kubernetes::Metadata;
+use ambit_model::l7::route::{Parent, Route};
+use ambit_model::l7::{MeshConfig, ObjectKey, ObjectKind, Resource};
+use ambit_model::service::ServiceKey;
+use ambit_model::table::Table;
+use ambit_model::{Service, Text};
+
+use super::objects::Objects;
+use super::waypoints::Waypoints;
+use crate::settings::MeshSettings;
+
+/// What every waypoint is told but the labels of pods, each under its name; and what is wrong with it, in order.
+pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<String>) {
+    let mut notes = Vec::new();
+    let written = &view.objects.gateway_api;
+    let mut routes = Vec::new();
+    routes.extend(written.grpc.iter().filter_map(|route| grpc::route(route, view, &mut notes)));
+    routes.extend(written.http.iter().filter_map(|route| http::route(route, view, &mut notes)));
+    routes.extend(written.tls.iter().filter_map(|route| layer4::tls(route, view, &mut notes)));
+    routes.extend(written.tcp.iter().filter_map(|route| layer4::tcp(route, view, &mut notes)));
+    conflicts::settle(&mut routes, view, &mut notes);
+    let mesh = Resource::Mesh(mesh(&view.objects.mesh));
+    let resources = routes.into_iter().map(Resource::Route).chain([mesh]);
+    notes.sort();
+    notes.dedup();
+    (resources.map(|resource| (resource.name(), resource)).collect(), notes)
+}
+
+/// What routes refer to.
+pub(super) struct View<'v> {
+    pub(super) objects: &'v Objects,
+    /// The published services, by key.
+    pub(super) services: &'v Table<Text, Arc<Service>>,
+    pub(super) waypoints: &'v Waypoints,
+}
+
+impl View<'_> {
+    /// The published service of this key.
+    fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
+        self.services.get(&Text::from(key.to_string()))
+    }
+
+    /// The published Service of this name.
+    fn service_of(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
+        self.service(&self.objects.service_key_of(namespace, name))
+    }
+}
+
+/// The object that a route is written in.
+struct Author<'a> {
+    kind: ObjectKind,
+    metadata: &'a Metadata,
+}
+
+impl Author<'_> {
+    fn key(&self) -> ObjectKey {
+        ObjectKey::new(self.kind, &self.metadata.namespace, &self.metadata.name)
+    }
+
+    /// Its kind, as in `kind:`.
+    fn kind(&self) -> String {
+        format!("{:?}", self.kind)
+    }
+
+    /// When it was made, in seconds since 1970; 0 is not known.
+    fn created(&self) -> i64 {
+        self.metadata.creation_timestamp.map_or(0, |time| time.as_second())
+    }
+
+    /// A route of it, without rules.
+    fn route(&self, parents: Vec<Parent>, hostnames: &[String]) -> Route {
+        use ambit_model::l7::route::{Layer, Order};
+        let foreign = |parent: &Parent| match &parent.target {
+            ambit_model::l7::Target::Service(key) => *key.namespace != *self.metadata.namespace,
+            _ => false,
+        };
+        Route {
+            key: self.key(),
+            created: self.created(),
+            consumer: parents.iter().any(foreign),
+            parents,
+            hostnames: hostnames.iter().map(|name| name.as_str().into()).collect(),
+            layer: match self.kind {
+                ObjectKind::GRPCRoute => Layer::Grpc,
+                ObjectKind::TLSRoute => Layer::Tls,
+                ObjectKind::TCPRoute => Layer::Tcp,
+                _ => Layer::Http,
+            },
+            order: Order::Specificity,
+            rules: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Display for Author<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}/{}", self.kind, self.metadata.namespace, self.metadata.name)
+    }
+}
+
+/// What no resource says about the mesh keeps its default.
+fn mesh(settings: &MeshSettings) -> MeshConfig {
+    MeshConfig {
+        root_namespace: settings.root_namespace.as_str().into(),
+        trust_domain: settings.trust_domain.as_str().into(),
+        ..MeshConfig::default()
+    }
+}
