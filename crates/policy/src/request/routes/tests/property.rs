@@ -15,7 +15,7 @@ use crate::request::sample::parsed;
 
 /// Few values, so that they meet.
 fn path() -> impl Strategy<Value = String> {
-    vec(select(vec!["a", "b", "ab"]), 0..3).prop_map(|elements| format!("/{}", elements.join("/")))
+    select(vec!["/", "/a", "/a/b", "/a/b", "/ab", "/b"]).prop_map(str::to_owned)
 }
 
 fn path_match() -> impl Strategy<Value = PathMatch> {
@@ -30,20 +30,25 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
 }
 
 fn fields() -> impl Strategy<Value = Vec<FieldMatch>> {
-    let field = (select(vec!["x", "y"]), select(vec!["1", "2"]));
+    let field = (select(vec!["x", "y"]), select(vec!["1", "1", "1", "2"]));
     vec(field.prop_map(|(name, value)| super::field(name, value)), 0..3)
 }
 
 fn condition() -> impl Strategy<Value = Match> {
-    let method = option::of(select(vec!["GET", "PUT"]).prop_map(|text| ValueMatch::Exact(text.into())));
-    let parts = (option::weighted(0.8, path_match()), any::<bool>(), method, fields(), fields(), fields());
+    let method = option::weighted(
+        0.3,
+        select(vec!["GET", "GET", "PUT"]).prop_map(|text| ValueMatch::Exact(text.into())),
+    );
+    let without = vec(fields().prop_filter_map("one", |fields| fields.into_iter().next()), 0..2);
+    let without = prop_oneof![4 => Just(Vec::new()), 1 => without];
+    let parts = (option::weighted(0.8, path_match()), any::<bool>(), method, fields(), fields(), without);
     parts.prop_map(|(path, ignore_path_case, method, headers, query, without_headers)| Match {
         path,
         ignore_path_case,
         method,
         headers,
         query,
-        without_headers: without_headers.into_iter().take(1).collect(),
+        without_headers,
         ..Match::default()
     })
 }
@@ -61,18 +66,20 @@ fn any_route() -> impl Strategy<Value = Route> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let one = || option::of(select(vec!["1", "2"]));
-    (path(), select(vec!["GET", "PUT"]), one(), one(), one(), one()).prop_map(|(path, method, x, y, p, q)| {
-        let query: Vec<String> = [("x", p), ("y", q)]
-            .iter()
-            .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
-            .collect();
-        let mut lines = vec![("host", "a")];
-        lines.extend(
-            [("x", x), ("y", y)].iter().filter_map(|(name, value)| value.map(|value| (*name, value))),
-        );
-        parsed(method, &format!("{path}?{}", query.join("&")), &lines).unwrap()
-    })
+    let one = || option::weighted(0.8, select(vec!["1", "1", "1", "2"]));
+    (path(), select(vec!["GET", "GET", "PUT"]), one(), one(), one(), one()).prop_map(
+        |(path, method, x, y, p, q)| {
+            let query: Vec<String> = [("x", p), ("y", q)]
+                .iter()
+                .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
+                .collect();
+            let mut lines = vec![("host", "a")];
+            lines.extend(
+                [("x", x), ("y", y)].iter().filter_map(|(name, value)| value.map(|value| (*name, value))),
+            );
+            parsed(method, &format!("{path}?{}", query.join("&")), &lines).unwrap()
+        },
+    )
 }
 
 /// The rules as they are written down, without an index.
