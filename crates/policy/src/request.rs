@@ -31,7 +31,9 @@ mod rule;
 #[cfg(test)]
 mod sample;
 mod scope;
+mod session;
 mod streams;
+mod traffic;
 mod value;
 
 pub use authenticate::{Authenticator, Rejected};
@@ -55,4 +57,6 @@ pub use rewrite::{Changed, PathChange};
 pub use routes::{Outcome, Place, RouteTable};
 pub use rule::{Choice, CompiledRule};
 pub use scope::Scope;
+pub use session::Session;
 pub use streams::{StreamOutcome, StreamTable};
+pub use traffic::{NoTraffic, Traffic, TrafficRules};

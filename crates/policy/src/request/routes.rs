@@ -68,6 +68,11 @@ impl Place {
         targets.contains(&self.target)
     }
 
+    /// Whether only clients of the route's own namespace see it here.
+    pub(super) fn is_consumed_by(&self, route: &Route) -> bool {
+        route.is_consumer_of(&self.target)
+    }
+
     /// Host names of routes are conditions at gateways, and for hosts that are no service.
     fn by_hostname(&self) -> bool {
         !matches!(self.target, Target::Service(_))

@@ -67,7 +67,7 @@ impl StreamTable {
             if !connections || !route.parents.iter().any(|parent| place.is_in(parent)) {
                 continue;
             }
-            match route.consumer {
+            match place.is_consumed_by(route) {
                 true => consumers.entry(route.key.namespace.clone()).or_default().push(route.clone()),
                 false => producers.push(route.clone()),
             }
