@@ -60,13 +60,12 @@ impl Capture {
             proxy.pods.lock().insert(pod.instance.clone(), pod.clone());
         }
         let doors: Vec<_> = self.proxies.iter().map(|proxy| proxy.doors.open(pod, drain)).collect();
-        let (capture, pod, drain) = (self.clone(), pod.clone(), drain.clone());
-        worker.spawn(async move {
-            let _doors = doors;
-            let connections = drain.clone();
-            let carry = |accepted| capture.carry(home, &pod, &connections, accepted);
-            accept_loop(listeners, drain, carry).await;
-        });
+        let (capture, pod, connections) = (self.clone(), pod.clone(), drain.clone());
+        // The task is the loop itself: whatever is put around it would be kept for every idle pod.
+        worker.spawn(accept_loop(listeners, drain.clone(), move |accepted| {
+            let _open = &doors;
+            capture.carry(home, &pod, &connections, accepted);
+        }));
         Ok(())
     }
 

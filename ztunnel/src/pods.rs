@@ -14,6 +14,7 @@ use ambit_transport::drain::Mode;
 use ambit_transport::{Drain, Watch};
 use ambit_xds::Configuration;
 use ambit_zds::client::{Client, Event};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::capture::Capture;
@@ -35,7 +36,11 @@ pub struct Pods {
     /// How long the connections of a pod that left may go on.
     patience: Duration,
     running: HashMap<Text, Running>,
+    holds: (mpsc::UnboundedSender<Held>, mpsc::UnboundedReceiver<Held>),
 }
+
+/// The hold on the certificate of a pod.
+type Held = (Arc<Pod>, Hold);
 
 #[derive(Debug)]
 struct Running {
@@ -43,10 +48,18 @@ struct Running {
     drain: Drain,
     /// The worker that accepts for it.
     home: usize,
-    /// Fetches the pod's certificate and keeps it fresh.
-    certificate: AbortHandle,
+    certificate: Keeping,
     /// Why the pod is not served; tried again, and the process is not ready meanwhile.
     failed: Option<(String, Pending)>,
+}
+
+/// Keeps the certificate of the pod's identity fetched and fresh.
+#[derive(Debug)]
+enum Keeping {
+    /// By a task that finds out which identity that is, and then ends: an idle pod has no use for it.
+    Asked(AbortHandle),
+    /// By this.
+    Held { _hold: Hold },
 }
 
 /// What `/config_dump` says about a pod.
@@ -78,6 +91,7 @@ impl Pods {
             readiness,
             leaving,
             running: HashMap::new(),
+            holds: mpsc::unbounded_channel(),
         })
     }
 
@@ -105,6 +119,10 @@ impl Pods {
                     }
                     Err(error) => tracing::warn!(%error, "no word from the node agent; its pods stay as they are"),
                 },
+                Some(held) = self.holds.1.recv() => {
+                    self.keep(held);
+                    continue;
+                }
                 _ = retry.tick() => self.retry(),
             }
             state.send_replace(self.state());
@@ -154,18 +172,36 @@ impl Pods {
             self.remove(&uid);
         }
         let pod = Arc::new(pod);
-        let certificate = tokio::spawn(keep_certificate(
-            pod.clone(),
-            self.configuration.clone(),
-            self.certificates.clone(),
-        ));
+        let (configuration, certificates) = (self.configuration.clone(), self.certificates.clone());
+        let (asked, holds) = (pod.clone(), self.holds.0.clone());
+        let certificate = tokio::spawn(async move {
+            let hold = hold_certificate(&asked, configuration, certificates).await;
+            // Nobody is there to take it only when the process leaves.
+            let _ = holds.send((asked, hold));
+        });
         let (drain, _) = self.leaving.nested();
         let home = self.home();
         self.running.insert(
             uid.clone(),
-            Running { pod, drain, home, certificate: certificate.abort_handle(), failed: None },
+            Running {
+                pod,
+                drain,
+                home,
+                certificate: Keeping::Asked(certificate.abort_handle()),
+                failed: None,
+            },
         );
         self.start(&uid)
+    }
+
+    /// Keeps a hold for as long as its pod runs.
+    fn keep(&mut self, (pod, hold): Held) {
+        // Another pod may have the key by now.
+        if let Some(running) =
+            self.running.get_mut(&pod.uid).filter(|running| Arc::ptr_eq(&running.pod, &pod))
+        {
+            running.certificate = Keeping::Held { _hold: hold };
+        }
     }
 
     /// The worker that is home to the fewest pods.
@@ -219,7 +255,9 @@ impl Pods {
         self.metrics.stopped.increment();
         self.count();
         pod.leave();
-        running.certificate.abort();
+        if let Keeping::Asked(task) = &running.certificate {
+            task.abort();
+        }
         running.drain.drain(Mode::Graceful);
         let (drain, patience) = (running.drain, self.patience);
         let capture = self.capture.clone();
@@ -269,15 +307,8 @@ fn forget(proxy: &Proxy, pod: &Pod) {
     proxy.tunnels.drain(|key| *key.pod() == pod.instance);
 }
 
-/// Holds the certificate of the pod's identity from the moment that its trust domain is known.
-async fn keep_certificate(pod: Arc<Pod>, configuration: Configuration, certificates: Certificates) {
-    // Boxed: what it takes to find out is not kept for as long as the pod lives.
-    let hold = Box::pin(certificate_hold(pod, configuration, certificates)).await;
-    std::future::pending::<()>().await;
-    drop(hold);
-}
-
-async fn certificate_hold(pod: Arc<Pod>, configuration: Configuration, certificates: Certificates) -> Hold {
+/// A hold on the certificate of the pod's identity, from the moment that its trust domain is known.
+async fn hold_certificate(pod: &Pod, configuration: Configuration, certificates: Certificates) -> Hold {
     loop {
         match pod.known(&configuration).await {
             Ok(workload) => return certificates.hold(&workload.identity),

@@ -14,21 +14,20 @@ use rustls_pki_types::CertificateDer;
 
 use crate::public_key::PublicKey;
 use crate::san::{SanRefusal, identity_in, parse};
-use crate::verify::TrustBundle;
+use crate::verify::{TrustBundle, TrustBundles};
 use crate::{KeyPair, pem};
 
 pub use description::Description;
 use session::Sessions;
 
 /// A certificate of one identity: leaf, intermediates, key and trust bundle. Immutable; the TLS configurations are
-/// built once and cached inside, so every handshake with it is cheap to start.
+/// built by the first handshake and cached inside, so that the others are cheap to start and an idle identity costs
+/// little more than its key and chain.
 pub struct Certificate {
     identity: Identity,
-    chain: Vec<CertificateDer<'static>>,
-    roots: Vec<CertificateDer<'static>>,
     not_before: SystemTime,
     not_after: SystemTime,
-    serial: String,
+    serial: Box<str>,
     sessions: Sessions,
 }
 
@@ -84,11 +83,13 @@ impl Certificate {
         asked: &Identity,
         now: SystemTime,
     ) -> Result<Self, InvalidCertificate> {
-        Self::with_crypto(key.provider().crypto(), cert_chain, key, asked, now)
+        Self::sharing(&TrustBundles::default(), key.provider().crypto(), cert_chain, key, asked, now)
     }
 
-    /// With other suites or groups than the key's provider has by default.
-    pub(crate) fn with_crypto(
+    /// The same, with a trust bundle that is one value with the last equal one of `bundles`, and with these suites and
+    /// groups.
+    pub(crate) fn sharing(
+        bundles: &TrustBundles,
         crypto: Arc<CryptoProvider>,
         cert_chain: &[String],
         key: &KeyPair,
@@ -118,11 +119,13 @@ impl Certificate {
         if now >= not_after {
             return Err(InvalidCertificate::Expired);
         }
-        let serial = description::serial(&parsed);
-        let bundle = TrustBundle::new(key.provider(), &roots).ok_or(InvalidCertificate::Root)?;
-        let sessions = Sessions::new(crypto, key, &chain, Arc::new(bundle), identity.trust_domain().clone())
+        let serial = description::serial(&parsed).into();
+        let bundle = bundles.of(key.provider(), roots).ok_or(InvalidCertificate::Root)?;
+        drop(parsed);
+        chain.shrink_to_fit();
+        let sessions = Sessions::new(crypto, key, chain, bundle, identity.trust_domain().clone())
             .map_err(|error| InvalidCertificate::Configuration(error.to_string()))?;
-        Ok(Self { identity, chain, roots, not_before, not_after, serial, sessions })
+        Ok(Self { identity, not_before, not_after, serial, sessions })
     }
 
     /// Whom it is for.
@@ -152,12 +155,12 @@ impl Certificate {
 
     /// The leaf and its intermediates, for `config_dump`. Never the key.
     pub fn chain(&self) -> Vec<Description> {
-        self.chain.iter().filter_map(Description::of).collect()
+        self.der().iter().filter_map(Description::of).collect()
     }
 
     /// The trust bundle, for `config_dump`.
     pub fn roots(&self) -> Vec<Description> {
-        self.roots.iter().filter_map(Description::of).collect()
+        self.bundle().roots().iter().filter_map(Description::of).collect()
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {
@@ -169,7 +172,7 @@ impl Certificate {
     }
 
     pub(crate) fn der(&self) -> &[CertificateDer<'static>] {
-        &self.chain
+        self.sessions.chain()
     }
 }
 

@@ -14,12 +14,13 @@ use std::time::{Duration, SystemTime};
 use ambit_model::Identity;
 use parking_lot::RwLock;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
+use crate::verify::TrustBundles;
 use crate::{Certificate, CertificateSource, Clock, Provider};
 
-use entry::{Entry, Progress};
+use entry::Entry;
 pub use fetch::FetchError;
 pub use hold::Hold;
 
@@ -73,6 +74,7 @@ struct Shared {
     source: Arc<dyn CertificateSource>,
     settings: CertificatesSettings,
     in_flight: Semaphore,
+    bundles: TrustBundles,
 }
 
 struct Slot {
@@ -124,7 +126,7 @@ impl Certificates {
     /// An empty store over `source`. Its tasks run on the current tokio runtime, so it must be called inside one.
     pub fn new(source: Arc<dyn CertificateSource>, settings: CertificatesSettings) -> Self {
         let in_flight = Semaphore::new(settings.max_in_flight.max(1));
-        let shared = Arc::new(Shared { source, settings, in_flight });
+        let shared = Arc::new(Shared { source, settings, in_flight, bundles: TrustBundles::default() });
         Self { inner: Arc::new(Inner { runtime: Handle::current(), shared, slots: RwLock::default() }) }
     }
 
@@ -135,9 +137,8 @@ impl Certificates {
             slot.holds += 1;
             return Hold::new(self.inner.clone(), slot.entry.clone());
         }
-        let (progress, seen) = watch::channel(Progress::default());
-        let entry = Arc::new(Entry::new(identity.clone(), self.inner.shared.settings.clock.clone(), seen));
-        let work = refresh::keep_fresh(self.inner.shared.clone(), entry.clone(), progress);
+        let (entry, work) = Entry::new(identity.clone(), self.inner.shared.settings.clock.clone());
+        let work = refresh::keep_fresh(self.inner.shared.clone(), work);
         let task = self.inner.runtime.spawn(work).abort_handle();
         slots.insert(identity.clone(), Slot { entry: entry.clone(), holds: 1, task });
         Hold::new(self.inner.clone(), entry)

@@ -14,6 +14,7 @@ use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::key::Signer;
+use crate::verify::TrustBundles;
 use crate::{Certificate, KeyPair, Provider, pem};
 
 /// An hour.
@@ -97,7 +98,8 @@ impl Root {
             params.subject_alt_names = vec![uri(&identity(account).to_string())];
         });
         let chain = [pem::certificate(&leaf), pem::certificate(&trusted.der)];
-        Certificate::with_crypto(crypto, &chain, &key, &identity(account), SystemTime::now()).unwrap()
+        let bundles = TrustBundles::default();
+        Certificate::sharing(&bundles, crypto, &chain, &key, &identity(account), SystemTime::now()).unwrap()
     }
 }
 

@@ -84,7 +84,9 @@ where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let sessions = certificate.sessions();
-    let config = sessions.server(options.resumption);
+    let config = sessions
+        .server(options.resumption)
+        .map_err(|error| HandshakeError::Configuration(error.to_string()))?;
     let again = |chain: &[CertificateDer<'_>]| sessions.verify_client(chain, UnixTime::now());
     match options.records {
         Layer::Own => {

@@ -5,9 +5,10 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ambit_model::Identity;
+use parking_lot::Mutex;
 use rustls::{CertificateError, OtherError};
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage};
@@ -96,19 +97,26 @@ impl PeerRefusal {
     }
 }
 
-/// The trust bundle and the algorithms to check a chain with; shared by all configurations of a certificate.
+/// The trust bundle and the algorithms to check a chain with; shared by all configurations of a certificate, and by the
+/// certificates that came with the same roots.
 #[derive(Debug)]
 pub(crate) struct TrustBundle {
+    roots: Box<[CertificateDer<'static>]>,
     anchors: Vec<TrustAnchor<'static>>,
     provider: Provider,
 }
 
 impl TrustBundle {
     /// The roots as anchors; `None` when one of them is no certificate.
-    pub(crate) fn new(provider: Provider, roots: &[CertificateDer<'_>]) -> Option<Self> {
+    pub(crate) fn new(provider: Provider, roots: Vec<CertificateDer<'static>>) -> Option<Self> {
         let anchor = |root| webpki::anchor_from_trusted_cert(root).ok().map(|anchor| anchor.to_owned());
         let anchors = roots.iter().map(anchor).collect::<Option<_>>()?;
-        Some(Self { anchors, provider })
+        Some(Self { roots: roots.into(), anchors, provider })
+    }
+
+    /// The roots as they came.
+    pub(crate) fn roots(&self) -> &[CertificateDer<'static>] {
+        &self.roots
     }
 
     fn algorithms(&self) -> rustls::crypto::WebPkiSupportedAlgorithms {
@@ -136,6 +144,29 @@ impl TrustBundle {
         let leaf = parse(end_entity)?;
         PublicKey::from_parsed(leaf.public_key()).map_err(|refusal| PeerRefusal::Key(refusal.to_string()))?;
         Ok(identity_in(&leaf)?)
+    }
+}
+
+/// Makes equal trust bundles one value: the certificates of a node come from one CA, with the same roots.
+#[derive(Debug, Default)]
+pub(crate) struct TrustBundles(Mutex<Weak<TrustBundle>>);
+
+impl TrustBundles {
+    /// A bundle of exactly these roots, in this order, for this provider: the last one, if it is equal and in use.
+    /// `None` when one of them is no certificate.
+    pub(crate) fn of(
+        &self,
+        provider: Provider,
+        roots: Vec<CertificateDer<'static>>,
+    ) -> Option<Arc<TrustBundle>> {
+        let mut last = self.0.lock();
+        let equal = |bundle: &Arc<TrustBundle>| bundle.provider == provider && *bundle.roots == *roots;
+        if let Some(bundle) = last.upgrade().filter(equal) {
+            return Some(bundle);
+        }
+        let bundle = Arc::new(TrustBundle::new(provider, roots)?);
+        *last = Arc::downgrade(&bundle);
+        Some(bundle)
     }
 }
 

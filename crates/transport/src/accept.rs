@@ -127,17 +127,19 @@ where
                 if pause == FIRST_PAUSE {
                     tracing::warn!(%error, "cannot accept: resting; raise the open-file or memory limit if this stays");
                 }
+                // Boxed: a timer is large, rare and short, and there is a loop for each idle pod.
+                let rest = Box::pin(tokio::time::sleep(pause));
                 tokio::select! {
                     biased;
                     mode = &mut signaled => break mode,
-                    () = tokio::time::sleep(pause) => {}
+                    () = rest => {}
                 }
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         }
     };
     if mode == Mode::Graceful {
-        hand_over_waiting(listeners, &mut on_accept);
+        hand_over_waiting(&listeners, &mut on_accept);
     }
     mode
 }
@@ -160,10 +162,29 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn hand_over_waiting<const N: usize>(listeners: Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
-    for (index, listener) in listeners.sockets.into_iter().enumerate() {
+fn hand_over_waiting<const N: usize>(listeners: &Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
+    for (index, listener) in listeners.sockets.iter().enumerate() {
         while let Ok((stream, peer)) = accept(&listener.0) {
             on_accept(Accepted { stream, peer, listener: index });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain;
+
+    #[tokio::test]
+    async fn a_loop_is_small_for_every_idle_pod_has_one() {
+        let listener = || {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.set_nonblocking(true).unwrap();
+            listener
+        };
+        let listeners = Listeners::watch([listener(), listener(), listener()]).unwrap();
+        let (_drain, watch) = drain::channel();
+        let size = size_of_val(&accept_loop(listeners, watch, drop));
+        assert!(size <= 640, "{size} bytes");
     }
 }

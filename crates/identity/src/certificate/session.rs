@@ -1,9 +1,9 @@
 //! The TLS configurations of one certificate: the server's, and one client's per set of expected peers. Both let the
-//! record layer of the same process have the traffic keys.
+//! record layer of the same process have the traffic keys. None is there before the first handshake.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ambit_model::Text;
 use parking_lot::RwLock;
@@ -31,42 +31,36 @@ pub(crate) struct Sessions {
     crypto: Arc<CryptoProvider>,
     certified: Arc<CertifiedKey>,
     bundle: Arc<TrustBundle>,
-    verifier: Arc<ClientIdentity>,
-    server: Arc<ServerConfig>,
-    resuming_server: Arc<ServerConfig>,
+    trust_domain: Text,
+    configurations: OnceLock<Box<Configurations>>,
+}
+
+/// What handshakes leave behind, with or without resumption.
+#[derive(Default)]
+struct Configurations {
+    server: OnceLock<Arc<ServerConfig>>,
+    resuming_server: OnceLock<Arc<ServerConfig>>,
     clients: RwLock<HashMap<(ExpectedPeers, bool), Arc<ClientConfig>>>,
     kept: Arc<Kept>,
 }
 
 impl Sessions {
+    /// Refuses a provider that cannot do TLS 1.3, so that every later configuration can be made.
     pub(crate) fn new(
         crypto: Arc<CryptoProvider>,
         key: &KeyPair,
-        chain: &[CertificateDer<'static>],
+        chain: Vec<CertificateDer<'static>>,
         bundle: Arc<TrustBundle>,
         trust_domain: Text,
     ) -> Result<Self, Error> {
-        let certified = Arc::new(CertifiedKey::new(chain.to_vec(), key.signing().clone()));
-        let verifier = Arc::new(ClientIdentity { bundle: bundle.clone(), trust_domain });
-        let server = ServerConfig::builder_with_provider(crypto.clone())
-            .with_protocol_versions(&[&TLS13])?
-            .with_client_cert_verifier(verifier.clone())
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified.clone())));
-        let mut server = without_resumption(server);
-        server.enable_secret_extraction = true;
-        let mut resuming = server.clone();
-        resuming.send_tls13_tickets = 1;
-        resuming.session_storage = Arc::new(Issued::default());
-        Ok(Self {
-            crypto,
-            certified,
-            bundle,
-            verifier,
-            server: Arc::new(server),
-            resuming_server: Arc::new(resuming),
-            clients: RwLock::default(),
-            kept: Arc::default(),
-        })
+        ServerConfig::builder_with_provider(crypto.clone()).with_protocol_versions(&[&TLS13])?;
+        let certified = Arc::new(CertifiedKey::new(chain, key.signing().clone()));
+        Ok(Self { crypto, certified, bundle, trust_domain, configurations: OnceLock::new() })
+    }
+
+    /// The leaf and its intermediates.
+    pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
     }
 
     /// The trust bundle that peers are verified by.
@@ -74,14 +68,39 @@ impl Sessions {
         &self.bundle
     }
 
-    pub(crate) fn server(&self, resumption: bool) -> Arc<ServerConfig> {
-        if resumption { self.resuming_server.clone() } else { self.server.clone() }
+    pub(crate) fn server(&self, resumption: bool) -> Result<Arc<ServerConfig>, Error> {
+        let made = self.configurations();
+        let kept = if resumption { &made.resuming_server } else { &made.server };
+        if let Some(config) = kept.get() {
+            return Ok(config.clone());
+        }
+        // Of two that are made at once one is kept, and its tickets with it.
+        let config = Arc::new(self.build_server(resumption)?);
+        Ok(kept.get_or_init(|| config).clone())
+    }
+
+    fn build_server(&self, resumption: bool) -> Result<ServerConfig, Error> {
+        let config = ServerConfig::builder_with_provider(self.crypto.clone())
+            .with_protocol_versions(&[&TLS13])?
+            .with_client_cert_verifier(Arc::new(self.client_verifier()))
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(self.certified.clone())));
+        let mut config = without_resumption(config);
+        config.enable_secret_extraction = true;
+        if resumption {
+            config.send_tls13_tickets = 1;
+            config.session_storage = Arc::new(Issued::default());
+        }
+        Ok(config)
+    }
+
+    fn configurations(&self) -> &Configurations {
+        self.configurations.get_or_init(Box::default)
     }
 
     /// Judges a client by the chain of an earlier connection, as a full handshake would judge it now.
     pub(crate) fn verify_client(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Error> {
         let (leaf, rest) = chain.split_first().ok_or(Error::NoCertificatesPresented)?;
-        self.verifier.verify_client_cert(leaf, rest, now).map(drop)
+        self.client_verifier().verify_client_cert(leaf, rest, now).map(drop)
     }
 
     /// The same for a server.
@@ -97,6 +116,10 @@ impl Sessions {
         verifier.verify_server_cert(leaf, rest, &unnamed, &[], now).map(drop)
     }
 
+    fn client_verifier(&self) -> ClientIdentity {
+        ClientIdentity { bundle: self.bundle.clone(), trust_domain: self.trust_domain.clone() }
+    }
+
     fn server_verifier(&self, expected: &ExpectedPeers) -> ServerIdentity {
         ServerIdentity { bundle: self.bundle.clone(), expected: expected.clone() }
     }
@@ -107,11 +130,12 @@ impl Sessions {
         resumption: bool,
     ) -> Result<Arc<ClientConfig>, Error> {
         let key = (expected.clone(), resumption);
-        if let Some(config) = self.clients.read().get(&key) {
+        let clients = &self.configurations().clients;
+        if let Some(config) = clients.read().get(&key) {
             return Ok(config.clone());
         }
         let config = Arc::new(self.build_client(expected, resumption)?);
-        let mut clients = self.clients.write();
+        let mut clients = clients.write();
         if clients.len() >= MOST_CLIENTS {
             clients.clear();
         }
@@ -130,7 +154,7 @@ impl Sessions {
         config.enable_sni = false;
         config.enable_secret_extraction = true;
         config.resumption = if resumption {
-            let store = KeptFor { kept: self.kept.clone(), expected: expected.clone() };
+            let store = KeptFor { kept: self.configurations().kept.clone(), expected: expected.clone() };
             Resumption::store(Arc::new(store)).tls12_resumption(Tls12Resumption::Disabled)
         } else {
             Resumption::disabled()

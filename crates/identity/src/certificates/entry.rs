@@ -1,44 +1,59 @@
 //! One identity in the store: what readers see while its task works.
 
+use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use ambit_model::Identity;
 use arc_swap::ArcSwapOption;
-use tokio::sync::{Notify, watch};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::{CertificateEntry, CertificateState, FetchError};
 use crate::{Certificate, Clock};
 
 /// How far the task is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
+struct Progress {
     /// Why the last attempt failed; nothing after a success.
-    pub(super) error: Option<FetchError>,
+    error: Option<FetchError>,
     /// When the next attempt is due; nothing while one is being made.
-    pub(super) next_attempt: Option<SystemTime>,
+    next_attempt: Option<SystemTime>,
+    /// No attempt follows.
+    stopped: bool,
 }
 
 pub(super) struct Entry {
     identity: Identity,
     clock: Clock,
     certificate: ArcSwapOption<Certificate>,
-    progress: watch::Receiver<Progress>,
+    progress: Mutex<Progress>,
+    /// Somebody who waits for an answer should look again.
+    changed: Notify,
     /// Somebody needs a certificate and there is none.
     pub(super) needed: Notify,
 }
 
+/// The task's side of an entry. Dropping it, which is what aborting the task does, tells whoever waits.
+pub(super) struct Work(Arc<Entry>);
+
 impl Entry {
-    pub(super) fn new(identity: Identity, clock: Clock, progress: watch::Receiver<Progress>) -> Self {
-        Self { identity, clock, certificate: ArcSwapOption::empty(), progress, needed: Notify::new() }
+    /// An entry, to be worked on by one task.
+    pub(super) fn new(identity: Identity, clock: Clock) -> (Arc<Self>, Work) {
+        let entry = Arc::new(Self {
+            identity,
+            clock,
+            certificate: ArcSwapOption::empty(),
+            progress: Mutex::default(),
+            changed: Notify::new(),
+            needed: Notify::new(),
+        });
+        (entry.clone(), Work(entry))
     }
 
     pub(super) fn identity(&self) -> &Identity {
         &self.identity
-    }
-
-    pub(super) fn store(&self, certificate: Arc<Certificate>) {
-        self.certificate.store(Some(certificate));
     }
 
     /// The certificate, unless it has ended.
@@ -47,26 +62,28 @@ impl Entry {
     }
 
     pub(super) async fn certificate(&self) -> Result<Arc<Certificate>, FetchError> {
-        let mut progress = self.progress.clone();
         loop {
-            // Read before looking, so that no change between the two is missed.
-            let error = progress.borrow_and_update().error.clone();
+            // Listening before looking, so that no change between the two is missed.
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let Progress { error, stopped, .. } = self.progress.lock().clone();
             if let Some(certificate) = self.current() {
                 return Ok(certificate);
             }
             if let Some(error) = error {
                 return Err(error);
             }
-            // The clock may have jumped past its end while the task sleeps.
-            self.needed.notify_one();
-            if progress.changed().await.is_err() {
+            if stopped {
                 return Err(FetchError::Stopped { identity: self.identity.clone() });
             }
+            // The clock may have jumped past its end while the task sleeps.
+            self.needed.notify_one();
+            changed.await;
         }
     }
 
     pub(super) fn describe(&self, holds: usize) -> CertificateEntry {
-        let progress = self.progress.borrow().clone();
+        let progress = self.progress.lock().clone();
         let certificate = self.current();
         let state = match (&certificate, progress.error) {
             (Some(_), refresh_error) => CertificateState::Available { refresh_error },
@@ -80,5 +97,46 @@ impl Entry {
             holds,
             next_attempt: progress.next_attempt,
         }
+    }
+}
+
+impl Work {
+    /// An attempt is being made.
+    pub(super) fn attempting(&self) {
+        self.proceed(|progress| progress.next_attempt = None);
+    }
+
+    /// There is a new certificate, to be replaced when `due`.
+    pub(super) fn succeeded(&self, certificate: Arc<Certificate>, due: SystemTime) {
+        self.certificate.store(Some(certificate));
+        self.proceed(|progress| {
+            *progress = Progress { next_attempt: Some(due), ..Progress::default() };
+        });
+    }
+
+    /// There is none, for this reason, and there will be another attempt.
+    pub(super) fn failed(&self, error: FetchError, next_attempt: SystemTime) {
+        self.proceed(|progress| {
+            *progress = Progress { error: Some(error), next_attempt: Some(next_attempt), stopped: false };
+        });
+    }
+
+    fn proceed(&self, change: impl FnOnce(&mut Progress)) {
+        change(&mut self.progress.lock());
+        self.changed.notify_waiters();
+    }
+}
+
+impl Deref for Work {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.0
+    }
+}
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.proceed(|progress| progress.stopped = true);
     }
 }

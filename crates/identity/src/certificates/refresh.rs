@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rand::RngExt as _;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::entry::{Entry, Progress};
+use super::entry::{Entry, Work};
 use super::schedule::{refresh_at, retry_after};
 use super::{FetchError, Shared};
 use crate::csr::certificate_request;
@@ -29,34 +28,47 @@ impl Failure {
     }
 }
 
+/// How long to wait before the next attempt.
+enum Rest {
+    /// Until this moment of the wall clock, or until somebody needs a certificate and there is none.
+    Until(SystemTime),
+    /// This long, whoever waits.
+    For(Duration),
+}
+
 /// Runs until it is aborted, when the last hold is dropped.
-pub(super) async fn keep_fresh(shared: Arc<Shared>, entry: Arc<Entry>, progress: watch::Sender<Progress>) {
-    let clock = &shared.settings.clock;
+pub(super) async fn keep_fresh(shared: Arc<Shared>, work: Work) {
     let mut failures = 0;
     loop {
-        progress.send_modify(|progress| progress.next_attempt = None);
         // Boxed: a request is large and short, the wait for the next one small and long.
-        match Box::pin(attempt(&shared, &entry)).await {
-            Ok(certificate) => {
-                failures = 0;
-                let due = refresh_at(clock.now(), certificate.not_after(), rand::rng().random());
-                tracing::debug!(identity = %entry.identity(), serial = certificate.serial(), "certificate issued");
-                entry.store(Arc::new(certificate));
-                progress.send_replace(Progress { error: None, next_attempt: Some(due) });
-                wait_until_due(clock, due, &entry).await;
-            }
-            Err(failure) => {
-                failures += 1;
-                let delay = retry_after(failures, failure.retryable, rand::rng().random());
-                report(&entry, &failure, delay, clock.now());
-                let error = FetchError::Unavailable {
-                    identity: entry.identity().clone(),
-                    reason: failure.reason.into(),
-                };
-                progress
-                    .send_replace(Progress { error: Some(error), next_attempt: Some(clock.now() + delay) });
-                sleep(delay).await;
-            }
+        let rest = Box::pin(renew(&shared, &work, &mut failures)).await;
+        match rest {
+            Rest::Until(due) => wait_until_due(&shared.settings.clock, due, &work).await,
+            Rest::For(delay) => sleep(delay).await,
+        }
+    }
+}
+
+/// One attempt, and what becomes of it.
+async fn renew(shared: &Shared, work: &Work, failures: &mut u32) -> Rest {
+    let clock = &shared.settings.clock;
+    work.attempting();
+    match attempt(shared, work).await {
+        Ok(certificate) => {
+            *failures = 0;
+            let due = refresh_at(clock.now(), certificate.not_after(), rand::rng().random());
+            tracing::debug!(identity = %work.identity(), serial = certificate.serial(), "certificate issued");
+            work.succeeded(Arc::new(certificate), due);
+            Rest::Until(due)
+        }
+        Err(failure) => {
+            *failures += 1;
+            let delay = retry_after(*failures, failure.retryable, rand::rng().random());
+            report(work, &failure, delay, clock.now());
+            let error =
+                FetchError::Unavailable { identity: work.identity().clone(), reason: failure.reason.into() };
+            work.failed(error, clock.now() + delay);
+            Rest::For(delay)
         }
     }
 }
@@ -78,7 +90,10 @@ async fn attempt(shared: &Shared, entry: &Entry) -> Result<Certificate, Failure>
             )));
         }
     };
-    Certificate::from_pem(&cert_chain, &key, entry.identity(), settings.clock.now()).map_err(Failure::passing)
+    let crypto = settings.provider.crypto();
+    let now = settings.clock.now();
+    Certificate::sharing(&shared.bundles, crypto, &cert_chain, &key, entry.identity(), now)
+        .map_err(Failure::passing)
 }
 
 /// Until `due` by the wall clock, or until somebody needs a certificate and there is none.
@@ -103,5 +118,43 @@ fn report(entry: &Entry, failure: &Failure, delay: Duration, now: SystemTime) {
             tracing::warn!(%identity, %reason, retry_s = again, old_valid_s = left, "certificate not refreshed");
         }
         None => tracing::error!(%identity, %reason, retry_s = again, "no certificate"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambit_model::Identity;
+    use futures_util::future::BoxFuture;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::CertificateSource;
+    use crate::certificates::CertificatesSettings;
+    use crate::source::IssueError;
+    use crate::verify::TrustBundles;
+
+    struct Silent;
+
+    impl CertificateSource for Silent {
+        fn issue(
+            &self,
+            _: &Identity,
+            _: String,
+            _: Duration,
+        ) -> BoxFuture<'static, Result<Vec<String>, IssueError>> {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[test]
+    fn the_task_of_an_idle_identity_is_small() {
+        let settings = CertificatesSettings::default();
+        let identity = Identity::new("cluster.local", "shop", "web").unwrap();
+        let (_, work) = Entry::new(identity, settings.clock.clone());
+        let in_flight = Semaphore::new(1);
+        let bundles = TrustBundles::default();
+        let shared = Arc::new(Shared { source: Arc::new(Silent), settings, in_flight, bundles });
+        let size = size_of_val(&keep_fresh(shared, work));
+        assert!(size <= 320, "{size} bytes");
     }
 }

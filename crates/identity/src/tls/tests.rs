@@ -172,7 +172,10 @@ async fn keys_are_updated_under_traffic() {
 #[tokio::test]
 async fn configurations_are_built_once() {
     let certificate = Root::new(Provider::default()).certificate(Provider::default(), "web");
-    assert!(Arc::ptr_eq(&certificate.sessions().server(false), &certificate.sessions().server(false)));
+    for resumption in [false, true] {
+        let server = || certificate.sessions().server(resumption).unwrap();
+        assert!(Arc::ptr_eq(&server(), &server()));
+    }
     let cart = certificate.sessions().client(&identity("cart").into(), false).unwrap();
     let again = ExpectedPeers::with_names([], [identity("cart").to_string()]);
     assert!(Arc::ptr_eq(&cart, &certificate.sessions().client(&again, false).unwrap()));

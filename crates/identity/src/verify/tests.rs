@@ -256,7 +256,7 @@ async fn nobody_is_expected() {
 /// A chain judged without a handshake, for certificates whose keys no provider would load.
 fn judge(provider: Provider, leaf: &str) -> Result<Identity, PeerRefusal> {
     let root = pem::certificates(include_str!("../../tests/fixtures/ca-p384.pem")).unwrap();
-    let bundle = TrustBundle::new(provider, &root).unwrap();
+    let bundle = TrustBundle::new(provider, root).unwrap();
     let leaf = pem::certificates(leaf).unwrap().remove(0);
     bundle.verify(
         &leaf,
@@ -277,4 +277,26 @@ fn a8_weak_key_and_weak_signature() {
             judge(*provider, include_str!("../../tests/fixtures/leaf-sha1.pem")).unwrap_err();
         assert!(matches!(weak_signature, PeerRefusal::Chain(_)), "{weak_signature}");
     }
+}
+
+#[test]
+fn equal_bundles_are_one_value_and_others_are_not() {
+    let provider = Provider::default();
+    let [one, other] = [(); 2].map(|()| Root::new(provider).der);
+    let bundles = TrustBundles::default();
+    let of = |roots: &[&CertificateDer<'static>]| {
+        bundles.of(provider, roots.iter().map(|root| (*root).clone()).collect()).unwrap()
+    };
+    let first = of(&[&one]);
+    assert!(Arc::ptr_eq(&first, &of(&[&one])));
+    let both = of(&[&one, &other]);
+    assert_eq!(
+        (first.roots().len(), both.roots().len()),
+        (1, 2),
+        "a root that is added makes another bundle"
+    );
+    assert!(Arc::ptr_eq(&both, &of(&[&one, &other])));
+    let fewer = of(&[&other]);
+    assert_eq!(*fewer.roots(), [other], "a root that is removed is gone");
+    assert!(bundles.of(provider, vec![CertificateDer::from(vec![0])]).is_none());
 }

@@ -22,7 +22,10 @@ fn established(provider: Provider) -> (Records, Records) {
     let config = client.sessions().client(&ExpectedPeers::from(identity("cart")), false).unwrap();
     let (near, far) = runtime.block_on(async {
         let name = "0.0.0.0".try_into().unwrap();
-        tokio::join!(connect(&mut here, config, name), accept(&mut there, server.sessions().server(false)))
+        tokio::join!(
+            connect(&mut here, config, name),
+            accept(&mut there, server.sessions().server(false).unwrap())
+        )
     });
     (Records::new(near.unwrap()).unwrap(), Records::new(far.unwrap()).unwrap())
 }
