@@ -21,6 +21,7 @@ mod grpc;
 mod head;
 mod hop;
 pub mod limit;
+pub mod locality;
 pub mod outlier;
 mod path;
 mod redirect;
