@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use ambit_policy::request::told_status;
 use ambit_telemetry::requests::{RequestBytes, RequestFlags, RequestReport};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::upstream::Lease;
 
@@ -19,6 +21,9 @@ pub enum BodyError {
     /// The other side's connection failed.
     #[error("the body ended early: {0}")]
     Http(#[from] hyper::Error),
+    /// The request may not take longer.
+    #[error("the response did not end in time")]
+    TimedOut,
 }
 
 /// The body of a request on its way to an endpoint.
@@ -104,6 +109,7 @@ pub struct ResponseBody {
     bytes: Arc<RequestBytes>,
     report: Option<RequestReport>,
     grpc: bool,
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -116,18 +122,32 @@ impl ResponseBody {
     /// Text of our own.
     pub fn local(text: Bytes, report: RequestReport) -> Self {
         let text = Some(text).filter(|text| !text.is_empty());
-        Self { from: Source::Local(text), bytes: report.bytes(), report: Some(report), grpc: false }
+        Self {
+            from: Source::Local(text),
+            bytes: report.bytes(),
+            report: Some(report),
+            grpc: false,
+            deadline: None,
+        }
     }
 
-    /// What an endpoint sends. Its connection, held by `lease`, is free after it.
-    pub fn endpoint(body: Incoming, lease: Lease, report: RequestReport, grpc: bool) -> Self {
+    /// What an endpoint sends, until `deadline`. Its connection, held by `lease`, is free after it.
+    pub fn endpoint(
+        body: Incoming,
+        lease: Lease,
+        report: RequestReport,
+        grpc: bool,
+        deadline: Option<Instant>,
+    ) -> Self {
         let bytes = report.bytes();
-        Self { from: Source::Endpoint { body, lease: Some(lease) }, bytes, report: Some(report), grpc }
+        let deadline = deadline.map(|deadline| Box::pin(sleep_until(deadline)));
+        let from = Source::Endpoint { body, lease: Some(lease) };
+        Self { from, bytes, report: Some(report), grpc, deadline }
     }
 
     /// Nothing, and somebody else reports.
     pub fn unreported() -> Self {
-        Self { from: Source::Local(None), bytes: Arc::default(), report: None, grpc: false }
+        Self { from: Source::Local(None), bytes: Arc::default(), report: None, grpc: false, deadline: None }
     }
 
     fn ended(&mut self) {
@@ -137,6 +157,14 @@ impl ResponseBody {
             lease.release();
         }
         if let Some(report) = self.report.take() {
+            report.finish();
+        }
+    }
+
+    fn timed_out(&mut self) {
+        self.deadline = None;
+        if let Some(mut report) = self.report.take() {
+            report.flag(RequestFlags::TIMED_OUT).details("response_timeout_after_response_started");
             report.finish();
         }
     }
@@ -161,14 +189,22 @@ impl Body for ResponseBody {
         let this = &mut *self;
         let frame = match &mut this.from {
             Source::Local(text) => text.take().map(|text| Ok(Frame::data(text))),
-            Source::Endpoint { body, .. } => ready!(Pin::new(body).poll_frame(cx)),
+            Source::Endpoint { body, .. } => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    let Some(deadline) = &mut this.deadline else { return Poll::Pending };
+                    ready!(deadline.as_mut().poll(cx));
+                    this.timed_out();
+                    return Poll::Ready(Some(Err(BodyError::TimedOut)));
+                }
+            },
         };
         match &frame {
             Some(Ok(frame)) => {
                 this.bytes.response(size(frame));
                 if this.grpc
                     && let Some(trailers) = frame.trailers_ref()
-                    && let (Some(status), Some(report)) = (grpc_status(trailers), &mut this.report)
+                    && let (Some(status), Some(report)) = (told_status(trailers), &mut this.report)
                 {
                     report.grpc_status(status);
                 }
@@ -217,9 +253,4 @@ fn size(frame: &Frame<Bytes>) -> u64 {
 /// The bytes of header fields.
 pub fn head_size(headers: &HeaderMap) -> u64 {
     headers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum()
-}
-
-/// `grpc-status` of headers or trailers.
-pub fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
 }

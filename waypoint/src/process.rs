@@ -23,8 +23,10 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::accept::accept;
+use crate::limiters::Limiters;
 use crate::network::Kernel;
 use crate::proxy::{Proxy, buffers};
+use crate::rules::{Rules, RulesWriter, rules};
 use crate::settings::Settings;
 use crate::stale::close_stale;
 
@@ -45,6 +47,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let traffic = Traffic::register(&registry, TrafficLimits::default());
 
     let (writer, configuration) = configuration(&settings.node);
+    let (rules_writer, rules) = rules(&settings);
     let authority = AuthorityClient::new(settings.ca.channel(&settings.token, &settings.cluster)?);
     let lifetime = settings.certificate_lifetime;
     let certificates = Certificates::new(
@@ -55,7 +58,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let _own_certificate = certificates.hold(&settings.identity);
     let workers = Arc::new(Workers::start(settings.workers, "worker", |_| async {})?);
     let load = Load::new(workers.count());
-    let proxies = start_proxies(&settings, &configuration, &certificates, &traffic, &workers, &load);
+    let proxies = start_proxies(&settings, &configuration, &rules, &certificates, &traffic, &workers, &load);
 
     let configured = readiness.register("configuration from the controller");
     let certified = readiness.register("certificate from the controller");
@@ -68,7 +71,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     };
     operators.serve(settings.ports, settings.ipv6, dump, &admin_watch)?;
 
-    let synced = follow_controller(&settings, writer, XdsMetrics::register(&registry))?;
+    let synced = follow_controller(&settings, writer, rules_writer, XdsMetrics::register(&registry))?;
     let listener = tcp_listener(listen_address(&settings), &listen_options(&settings))?;
     let listening = listener.local_addr()?;
     tokio::spawn(certify(certificates.clone(), settings.identity.clone(), certified));
@@ -105,6 +108,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
 fn follow_controller(
     settings: &Settings,
     writer: Writer,
+    rules: RulesWriter,
     metrics: XdsMetrics,
 ) -> anyhow::Result<watch::Receiver<bool>> {
     let channel = settings.xds.channel(&settings.token, &settings.cluster)?;
@@ -112,7 +116,10 @@ fn follow_controller(
     let client = ambit_xds::Client::new(channel, settings.xds.address.parse()?, node(settings), &kinds)
         .observed_by(Arc::new(metrics));
     let synced = client.synced();
-    tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
+    tokio::spawn(client.run(move |update: Update| {
+        rules.apply(&update.changes);
+        writer.apply(update.changes);
+    }));
     Ok(synced)
 }
 
@@ -139,22 +146,25 @@ async fn certify(certificates: Certificates, identity: Identity, certified: Pend
 fn start_proxies(
     settings: &Arc<Settings>,
     configuration: &Configuration,
+    rules: &Rules,
     certificates: &Certificates,
     traffic: &Traffic,
     workers: &Workers,
     load: &Load,
 ) -> Vec<Arc<Proxy>> {
     let buffers = buffers(settings);
+    let limiters = Limiters::default();
     let proxy = |index: usize| {
         let proxy = Proxy::new(
             Arc::new(Kernel),
             settings.clone(),
             buffers.clone(),
             configuration.clone(),
+            rules.clone(),
             certificates.clone(),
             traffic.worker(),
         );
-        let proxy = Arc::new(proxy.on_worker(index, load.clone()));
+        let proxy = Arc::new(proxy.on_worker(index, load.clone()).with_limiters(limiters.clone()));
         workers.spawn_on(index, close_stale(proxy.clone(), settings.drain));
         proxy
     };

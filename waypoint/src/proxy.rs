@@ -14,8 +14,10 @@ use ambit_telemetry::traffic;
 use ambit_transport::{Handshakes, Limits};
 use ambit_xds::Configuration;
 
+use crate::limiters::Limiters;
 use crate::network::{Kernel, Network};
 use crate::own::{Own, unannounced};
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::tunnels::Dialer;
 use crate::upstream::Shelves;
@@ -29,6 +31,10 @@ pub struct Proxy<N: Network = Kernel> {
     pub settings: Arc<Settings>,
     /// Configuration from the controller.
     pub configuration: Configuration,
+    /// What users ask of requests.
+    pub rules: Rules,
+    /// Rate limits at work.
+    pub limiters: Limiters,
     /// The certificate of this proxy.
     pub certificates: Certificates,
     /// Traffic counters.
@@ -64,6 +70,7 @@ impl<N: Network> Proxy<N> {
         settings: Arc<Settings>,
         buffers: Buffers,
         configuration: Configuration,
+        rules: Rules,
         certificates: Certificates,
         traffic: traffic::Worker,
     ) -> Self {
@@ -85,11 +92,18 @@ impl<N: Network> Proxy<N> {
             network,
             settings,
             configuration,
+            rules,
+            limiters: Limiters::default(),
             certificates,
             traffic,
             load: Load::new(1),
             worker: 0,
         }
+    }
+
+    /// With limits that other workers count in too.
+    pub fn with_limiters(self, limiters: Limiters) -> Self {
+        Self { limiters, ..self }
     }
 
     /// As the proxy of the worker `worker`, which counts what it carries in `load`.

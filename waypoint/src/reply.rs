@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use ambit_policy::request::{grpc_response, grpc_status};
 use ambit_telemetry::requests::{RequestFlags, RequestReport};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -44,6 +45,11 @@ impl Reply {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, flags, "no healthy upstream", details)
     }
 
+    /// 500: what is configured cannot be obeyed.
+    pub fn misconfigured(details: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, RequestFlags::NONE, "", details)
+    }
+
     /// 503 for an endpoint that could not be reached or went away, in Envoy's words; `reason` is what it calls the reset.
     pub fn upstream(flags: RequestFlags, reason: &str, details: impl Into<Cow<'static, str>>) -> Self {
         let text =
@@ -62,14 +68,7 @@ impl Reply {
         let body = if grpc {
             let status = self.grpc_status.unwrap_or_else(|| grpc_status(self.status));
             report.code(200).grpc_status(status);
-            let headers = response.headers_mut();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-            headers.insert("grpc-status", HeaderValue::from(status));
-            if let Some(message) = Some(percent(&self.text)).filter(|message| !message.is_empty())
-                && let Ok(message) = HeaderValue::try_from(message)
-            {
-                headers.insert("grpc-message", message);
-            }
+            response.headers_mut().extend(grpc_response(status, &self.text));
             Bytes::new()
         } else {
             report.code(self.status.as_u16());
@@ -85,49 +84,5 @@ impl Reply {
         };
         report.bytes().response(head_size(response.headers()));
         response.map(|()| ResponseBody::local(body, report))
-    }
-}
-
-/// The gRPC status that stands for an HTTP status (gRPC's mapping, as Envoy's local replies have it).
-fn grpc_status(status: StatusCode) -> u16 {
-    match status.as_u16() {
-        200 => 0,
-        400 => 13,
-        401 => 16,
-        403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
-        _ => 2,
-    }
-}
-
-/// `grpc-message` is ASCII without control characters, `%` for the rest (gRPC over HTTP/2, Percent-Encoded).
-fn percent(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b' '..=b'~' if byte != b'%' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_messages_are_one_line_of_ascii() {
-        assert_eq!(percent("100% of it\n\u{e9}"), "100%25 of it%0A%C3%A9");
-    }
-
-    #[test]
-    fn statuses_have_their_counterparts() {
-        for (http, grpc) in
-            [(400, 13), (401, 16), (403, 7), (404, 12), (429, 14), (503, 14), (504, 14), (500, 2)]
-        {
-            assert_eq!(grpc_status(StatusCode::from_u16(http).unwrap()), grpc, "{http}");
-        }
     }
 }

@@ -17,6 +17,7 @@ use http::HeaderValue;
 use crate::endpoint::{Endpoint, NoWay, endpoint};
 use crate::network::Network;
 use crate::proxy::Proxy;
+use crate::rules::ServiceRules;
 use crate::target::Target;
 
 /// Who connected.
@@ -41,6 +42,10 @@ pub struct Session<N: Network> {
     pub target: Target,
     /// The CONNECT's own words.
     pub authority: Authority,
+    /// Who connected, as policies and routes see it.
+    pub caller: Arc<ambit_policy::request::Client>,
+    /// What was dialled, as they see it.
+    pub destination: Arc<ambit_policy::request::Destination>,
     /// What applications are told of the client, where they are.
     pub certificate_header: Option<HeaderValue>,
     /// The end.
@@ -73,23 +78,44 @@ impl<N: Network> Session<N> {
         }
     }
 
-    /// Chooses where to send.
+    /// What users ask of requests to the target, as of now.
+    pub fn rules(&self) -> Arc<ServiceRules> {
+        match &self.target {
+            Target::Service { service, .. } => self.proxy.rules.of_service(&service.key),
+            Target::Workload { .. } => self.proxy.rules.of_workloads(),
+        }
+    }
+
+    /// Chooses an endpoint of a service.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn endpoint_of(&self, snapshot: &Snapshot, service: &Service, port: u16) -> Result<Endpoint, Nobody> {
+        let own = self.proxy.own(snapshot).workload;
+        let family = match &self.target {
+            Target::Service { dialled: Some(ip), .. } => Family::of(*ip),
+            Target::Service { dialled: None, .. } => Family::V4,
+            Target::Workload { address, .. } => Family::of(address.ip()),
+        };
+        let chosen = balance::choose(snapshot, service, port, &own, family, &mut rand::rng())?;
+        Ok(endpoint(&own, chosen, Some(service))?)
+    }
+
+    /// Chooses where to send what goes to the target itself.
     ///
     /// # Errors
     /// There is nobody.
     pub fn endpoint(&self, snapshot: &Snapshot) -> Result<Endpoint, Nobody> {
-        let own = self.proxy.own(snapshot).workload;
         match &self.target {
-            Target::Service { service, port, dialled, .. } => {
+            Target::Service { service, port, .. } => {
                 let service =
                     snapshot.service(&service.key).ok_or_else(|| Nobody::Gone(service.key.clone()))?;
-                let family = dialled.map_or(Family::V4, Family::of);
-                let chosen = balance::choose(snapshot, service, *port, &own, family, &mut rand::rng())?;
-                Ok(endpoint(&own, chosen, Some(service))?)
+                self.endpoint_of(snapshot, service, *port)
             }
             Target::Workload { workload, address, .. } => {
                 let workload = snapshot.workload(&workload.uid).filter(|now| now.owns(address.ip()));
                 let workload = workload.ok_or(Nobody::Moved(*address))?.clone();
+                let own = self.proxy.own(snapshot).workload;
                 let chosen = Chosen { workload, target_port: address.port(), address: Some(address.ip()) };
                 Ok(endpoint(&own, chosen, None)?)
             }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use ambit_policy::request::strip_connection;
 use ambit_telemetry::requests::{RequestBytes, RequestFlags, RequestReport};
 use ambit_transport::{Abort, CloseReason, Counters, RelayError, relay};
 use http::Response;
@@ -16,7 +17,6 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::body::{ResponseBody, head_size};
-use crate::headers::strip_response;
 use crate::network::Network;
 use crate::session::Session;
 
@@ -30,7 +30,7 @@ pub fn switch<N: Network>(
     let endpoint = hyper::upgrade::on(&mut response);
     let (mut head, _) = response.into_parts();
     let to = head.headers.get(UPGRADE).cloned();
-    strip_response(&mut head.headers);
+    strip_connection(&mut head.headers, false);
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     if let Some(to) = to {
         head.headers.insert(UPGRADE, to);

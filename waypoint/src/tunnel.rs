@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ambit_hbone::Incoming;
+use ambit_hbone::{Authority, Incoming};
 use ambit_identity::tls::{self, TlsStream};
-use ambit_model::Identity;
 use ambit_model::service::AppProtocol;
+use ambit_model::{Identity, Text, Workload};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::labels::Reporter;
 use ambit_telemetry::report::{ConnectionReport, Failure, HboneTarget, Severity};
@@ -124,6 +124,20 @@ impl<N: Network> Tunnel<N> {
         let peer = snapshot.workload_at(&own.workload.network, self.ends.peer.ip());
         let workload = peer.filter(|workload| workload.identity == self.identity).cloned();
         let client = Client { address: self.ends.peer, identity: self.identity.clone(), workload };
+        let mesh = proxy.rules.mesh();
+        let domain = self.identity.trust_domain();
+        let caller = ambit_policy::request::Client {
+            identity: Some(self.identity.clone()),
+            foreign: *domain != mesh.trust_domain && !mesh.trust_domain_aliases.contains(domain),
+            ip: self.ends.peer.ip(),
+            labels: labels(proxy, client.workload.as_deref()),
+        };
+        let ip = match &authority {
+            Authority::Address(address) => Some(address.ip()),
+            Authority::Host { .. } => None,
+        };
+        let port = target.port();
+        let destination = ambit_policy::request::Destination { ip, port, gateway: None, server_name: None };
         let certificate_header = if settings.client_identity {
             certificate_header(&settings.identity, &self.identity)
         } else {
@@ -134,6 +148,8 @@ impl<N: Network> Tunnel<N> {
             client,
             target,
             authority,
+            caller: caller.into(),
+            destination: destination.into(),
             certificate_header,
             drain: self.drain.clone(),
         })
@@ -145,14 +161,19 @@ impl<N: Network> Tunnel<N> {
             ConnectionReport::accepted(&self.proxy.traffic, Reporter::Waypoint, start, peer, local);
         report.source_identity(self.identity.clone());
         report.hbone_target(match incoming.authority() {
-            ambit_hbone::Authority::Address(address) => HboneTarget::Address(*address),
-            ambit_hbone::Authority::Host { hostname, port } => HboneTarget::Name(hostname.clone(), *port),
+            Authority::Address(address) => HboneTarget::Address(*address),
+            Authority::Host { hostname, port } => HboneTarget::Name(hostname.clone(), *port),
         });
         if let Err(gone) = incoming.refuse(StatusCode::BAD_REQUEST, reason) {
             tracing::debug!(%gone, "a refused client did not wait for the answer");
         }
         report.finish(Err(Failure::connect(reason)));
     }
+}
+
+fn labels<N: Network>(proxy: &Proxy<N>, workload: Option<&Workload>) -> Vec<(Text, Text)> {
+    let labels = workload.and_then(|workload| proxy.rules.labels(&workload.uid));
+    labels.map(|labels| labels.to_vec()).unwrap_or_default()
 }
 
 /// Envoy's form of the header, of what this proxy has checked itself.

@@ -3,6 +3,7 @@
 
 mod http;
 mod mesh;
+mod rules;
 
 use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use ambit_hbone::OpenError;

@@ -24,6 +24,7 @@ use ambit_transport::dial::{DialError, DialFailure};
 use ambit_transport::{DialOptions, Drain, Watch, drain};
 use ambit_waypoint::network::Network;
 use ambit_waypoint::proxy::{Ends, Proxy, buffers};
+use ambit_waypoint::rules::{RulesWriter, rules};
 use ambit_waypoint::settings::settings;
 use ambit_waypoint::stale::close_stale;
 use ambit_waypoint::tunnel::tunnel;
@@ -114,6 +115,7 @@ fn environment(further: &[(&str, &str)]) -> Environment {
 pub struct Mesh {
     pub network: Arc<Pipes>,
     pub writer: Writer,
+    pub rules: RulesWriter,
     pub proxy: Arc<Proxy<Pipes>>,
     pub drain: Option<Drain>,
     pub registry: Registry,
@@ -132,6 +134,7 @@ impl Mesh {
     pub async fn with(protocol: AppProtocol, further: &[(&str, &str)]) -> Self {
         let settings = Arc::new(settings(environment(further)).unwrap());
         let (writer, configuration) = configuration("");
+        let (rules_writer, rules) = rules(&settings);
         let now = SystemTime::now();
         let authority = Authority::create(Provider::default(), "cluster.local", "test", now).unwrap();
         let issuer = Issuer(Arc::new(authority));
@@ -145,13 +148,24 @@ impl Mesh {
             settings.clone(),
             buffers(&settings),
             configuration,
+            rules,
             certificates.clone(),
             traffic.worker(),
         ));
         tokio::spawn(close_stale(proxy.clone(), Duration::from_secs(5)));
         let holds = Mutex::new(vec![certificates.hold(&settings.identity)]);
         let drain = Some(drain);
-        let mesh = Self { network, writer, proxy, drain, registry, certificates, holds, watch: Some(watch) };
+        let mesh = Self {
+            network,
+            writer,
+            rules: rules_writer,
+            proxy,
+            drain,
+            registry,
+            certificates,
+            holds,
+            watch: Some(watch),
+        };
         mesh.proxy.certificate().await.unwrap();
         let mut own = workload("waypoint-1", "waypoint", WAYPOINT);
         own.services.insert(key("waypoint"), Vec::new());
@@ -160,7 +174,9 @@ impl Mesh {
     }
 
     pub fn set(&self, changes: impl IntoIterator<Item = Change>) {
-        self.writer.apply(changes.into_iter().collect());
+        let changes: Vec<Change> = changes.into_iter().collect();
+        self.rules.apply(&changes);
+        self.writer.apply(changes);
     }
 
     /// The certificate of a service account of the shop.

@@ -1,0 +1,115 @@
+//! What users ask of requests, compiled for each service: policies, tokens, routes. One writer, read through one pointer.
+//!
+//! What an object says reaches exactly the services that it targets: an edit compiles these anew, and no others.
+
+mod book;
+mod compile;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ambit_model::l7::MeshConfig;
+use ambit_model::service::ServiceKey;
+use ambit_model::table::Table;
+use ambit_model::{Change, Text};
+use ambit_policy::request::{Authenticator, PolicySet, RouteTable};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::settings::Settings;
+use book::Book;
+
+/// What applies to one service, ready for use.
+#[derive(Debug, Default)]
+pub struct ServiceRules {
+    /// Who may ask.
+    pub policies: PolicySet,
+    /// Which tokens are accepted.
+    pub authenticator: Authenticator,
+    /// By port where a route names one.
+    ports: HashMap<u16, RouteTable>,
+    /// For all other ports.
+    routes: RouteTable,
+}
+
+impl ServiceRules {
+    /// The routes of a port.
+    pub fn routes(&self, port: u16) -> &RouteTable {
+        self.ports.get(&port).unwrap_or(&self.routes)
+    }
+}
+
+/// Everything that is in force at one moment.
+#[derive(Debug, Clone, Default)]
+struct InForce {
+    mesh: Arc<MeshConfig>,
+    /// Services that some object names.
+    services: Table<ServiceKey, Arc<ServiceRules>>,
+    /// For the other services of namespaces that some object names.
+    namespaces: Table<Text, Arc<ServiceRules>>,
+    /// For all others.
+    rest: Arc<ServiceRules>,
+    /// For what is asked for by a workload's address.
+    workloads: Arc<ServiceRules>,
+    /// Labels by the workload's uid.
+    labels: Table<Text, Arc<[(Text, Text)]>>,
+}
+
+/// The reading side, shared by all workers.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    in_force: Arc<ArcSwap<InForce>>,
+}
+
+/// The writing side. There is one.
+#[derive(Debug)]
+pub struct RulesWriter {
+    published: Arc<ArcSwap<InForce>>,
+    book: Mutex<Book>,
+}
+
+/// No rules, and their writer.
+pub fn rules(settings: &Settings) -> (RulesWriter, Rules) {
+    let mesh = MeshConfig { trust_domain: settings.identity.trust_domain().clone(), ..MeshConfig::default() };
+    let in_force = InForce { mesh: mesh.into(), ..InForce::default() };
+    let published = Arc::new(ArcSwap::from_pointee(in_force));
+    let book = Mutex::new(Book::new(settings));
+    (RulesWriter { published: published.clone(), book }, Rules { in_force: published })
+}
+
+impl Rules {
+    /// What applies to a service.
+    pub fn of_service(&self, key: &ServiceKey) -> Arc<ServiceRules> {
+        let now = self.in_force.load();
+        let found = now.services.get(key).or_else(|| now.namespaces.get(&key.namespace));
+        found.unwrap_or(&now.rest).clone()
+    }
+
+    /// What applies to workloads that are asked for by their address.
+    pub fn of_workloads(&self) -> Arc<ServiceRules> {
+        self.in_force.load().workloads.clone()
+    }
+
+    /// Settings of the mesh.
+    pub fn mesh(&self) -> Arc<MeshConfig> {
+        self.in_force.load().mesh.clone()
+    }
+
+    /// The labels of a workload.
+    pub fn labels(&self, uid: &Text) -> Option<Arc<[(Text, Text)]>> {
+        self.in_force.load().labels.get(uid).cloned()
+    }
+}
+
+impl RulesWriter {
+    /// Applies what concerns requests and publishes the result, in one step for readers.
+    pub fn apply(&self, changes: &[Change]) {
+        let mut book = self.book.lock();
+        let Some(affected) = book.apply(changes) else { return };
+        let before = self.published.load_full();
+        self.published.store(Arc::new(book.compile(&before, &affected)));
+    }
+}
+
+#[cfg(test)]
+mod tests;
