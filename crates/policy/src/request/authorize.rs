@@ -1,7 +1,7 @@
 //! May this request pass? Istio's AuthorizationPolicy with `targetRefs`, for requests.
 //!
-//! Policies count in the order CUSTOM ([`PolicySet::providers`], before the token is looked at), AUDIT, DENY, ALLOW
-//! ([`PolicySet::judge`]). Any DENY that matches refuses; without ALLOW policies the rest may pass; otherwise one of them
+//! Policies count in the order CUSTOM ([`PolicySet::providers`], before the token is looked at, so that what they ask about
+//! it counts as true), AUDIT, DENY, ALLOW ([`PolicySet::judge`]). Any DENY that matches refuses; without ALLOW policies the rest may pass; otherwise one of them
 //! must match.
 //!
 //! What cannot be read never widens: a policy denies as a whole, a rule never allows and always denies, asks or is
@@ -22,6 +22,7 @@ use smallvec::SmallVec;
 use super::canonical::Request;
 use super::scope::kind;
 use crate::verdict::{DenyReason, DryRun, DryRunOutcome, Matched, Verdict};
+use compile::without_token;
 use matching::Rule;
 
 /// How many ALLOW policies a refusal names.
@@ -87,7 +88,12 @@ impl PolicySet {
                 set.unusable.push(Unusable { key, dry_run, why: why.clone() });
                 continue;
             }
-            let rules = policy.rules.iter().map(|rule| Rule::compile(rule, mesh)).collect();
+            let external = matches!(policy.action, PolicyAction::Custom(_));
+            let rules = policy.rules.iter().map(|rule| match external {
+                true => Rule::compile(&without_token(rule), mesh),
+                false => Rule::compile(rule, mesh),
+            });
+            let rules = rules.collect();
             let compiled = Policy { key, dry_run, rules };
             match &policy.action {
                 PolicyAction::Custom(provider) => set.custom.push((provider.clone(), compiled)),

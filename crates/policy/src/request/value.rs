@@ -21,6 +21,8 @@ impl Value {
             ValueMatch::Exact(text) => Self::Exact(text.clone()),
             ValueMatch::Prefix(text) => Self::Prefix(text.clone()),
             ValueMatch::Suffix(text) => Self::Suffix(text.clone()),
+            // No expression, and what Istio's users write for any value.
+            ValueMatch::Regex(pattern) if &**pattern == "*" => Self::Present,
             ValueMatch::Regex(pattern) => Self::Expression(patterns.whole(pattern)?),
             ValueMatch::Present => Self::Present,
         })

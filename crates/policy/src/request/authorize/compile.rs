@@ -24,6 +24,23 @@ impl Rule {
     }
 }
 
+/// A rule that is looked at before the token is: what it asks about the token is taken to hold, so that the external
+/// service is asked rather than passed by.
+pub(super) fn without_token(rule: &PolicyRule) -> PolicyRule {
+    let mut rule = rule.clone();
+    for source in &mut rule.from {
+        source.request_principals = Values::default();
+    }
+    for condition in &mut rule.when {
+        use Attribute::{Audiences, Claim, Presenter, RequestPrincipal};
+        if matches!(condition.key, RequestPrincipal | Audiences | Presenter | Claim(_)) {
+            // One that asks nothing holds wherever doubt does.
+            condition.values = Values::default();
+        }
+    }
+    rule
+}
+
 fn readable(rule: &PolicyRule, mesh: &MeshConfig) -> Result<Rule, Text> {
     Ok(Rule::Readable {
         from: rule.from.iter().map(|each| source(each, mesh)).collect::<Result<_, _>>()?,

@@ -114,6 +114,25 @@ fn external_services_are_asked_once_each_and_only_where_a_rule_holds() {
     assert_eq!(answer(&set, &get("/a", &[])), "allowed", "what they say is not known here");
 }
 
+/// The token is not looked at yet: what a rule asks about it does not let a request pass by the external service.
+#[test]
+fn external_services_are_asked_whatever_the_token_says() {
+    use ambit_model::l7::policy::Attribute;
+    let principals = Source { request_principals: any(["a/b".into()]), ..Source::default() };
+    let claim = Condition {
+        key: Attribute::Claim(vec!["x".into()]),
+        values: Values { any: vec![], none: vec!["*".into()] },
+    };
+    let rule = |path: &str| PolicyRule {
+        from: vec![principals.clone()],
+        when: vec![claim.clone()],
+        ..on_path(path)
+    };
+    let set = set(&[policy("p", PolicyAction::Custom("x".into()), vec![rule("/a")])]);
+    assert_eq!(set.providers(&get("/a", &[])).len(), 1);
+    assert_eq!(set.providers(&get("/b", &[])).len(), 0, "the rest of the rule counts");
+}
+
 #[test]
 fn dry_runs_are_told_and_not_enforced() {
     let dry = |name, action, rules| RequestPolicy { dry_run: true, ..policy(name, action, rules) };

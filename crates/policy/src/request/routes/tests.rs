@@ -304,6 +304,8 @@ fn header_conditions() {
         (with(ValueMatch::Regex("[0-9]".into())), &[("x-a", "12")], false),
         (with(ValueMatch::Present), &[("x-a", "")], true),
         (with(ValueMatch::Present), &[], false),
+        (with(ValueMatch::Regex("*".into())), &[("x-a", "any")], true),
+        (with(ValueMatch::Regex("*".into())), &[], false),
         (without(one()), &[], true),
         (without(one()), &[("x-a", "1")], false),
         (without(one()), &[("x-a", "2")], true),
