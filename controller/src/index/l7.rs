@@ -3,9 +3,11 @@
 //! Names, permissions and defaults are resolved here. What cannot be resolved travels with its reason, and requests that
 //! meet it are answered 500; what no parent accepts does not travel.
 
+mod backend_tls;
 mod backends;
 mod conflicts;
 mod filters;
+mod gateways;
 mod grpc;
 mod http;
 mod layer4;
@@ -38,7 +40,10 @@ pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<Strin
     routes.extend(written.tcp.iter().filter_map(|route| layer4::tcp(route, view, &mut notes)));
     conflicts::settle(&mut routes, view, &mut notes);
     let mesh = Resource::Mesh(mesh(&view.objects.mesh));
-    let resources = routes.into_iter().map(Resource::Route).chain([mesh]);
+    let gateways = gateways::gateways(view, &mut notes).into_iter().map(Resource::Gateway);
+    let rules = backend_tls::rules(view, &mut notes).into_iter();
+    let rules = rules.map(|rule| Resource::DestinationRule(Box::new(rule)));
+    let resources = routes.into_iter().map(Resource::Route).chain(gateways).chain(rules).chain([mesh]);
     notes.sort();
     notes.dedup();
     (resources.map(|resource| (resource.name(), resource)).collect(), notes)

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ambit_kubernetes::gateway_api::{Gateway, GatewayClass, Listener};
-use ambit_kubernetes::{Metadata, Pod, labels};
+use ambit_kubernetes::{Metadata, Pod, annotations, labels};
 use ambit_model::service::{AppProtocol, Port, ServiceKey};
 use ambit_model::traffic::ports::HBONE;
 use ambit_model::workload::Tunnel;
@@ -175,6 +175,11 @@ impl Waypoint {
         for other in listeners.filter(|other| other.protocol != "HBONE" || other.port != HBONE) {
             let text = format!("listener {} is not served: a waypoint has HBONE on 15008 only", other.name);
             note("Accepted", "UnsupportedProtocol", &text);
+        }
+        if self.gateway.metadata.annotation(annotations::WAYPOINT_INBOUND_BINDING).is_some() {
+            let text =
+                "ambient.istio.io/waypoint-inbound-binding is not honoured: waypoints end tunnels themselves";
+            note("Accepted", "UnsupportedValue", text);
         }
         if self.pods.is_empty() && self.traffic != Traffic::None {
             let text = "no pod serves it, so what is bound to it is refused; run one with the label \

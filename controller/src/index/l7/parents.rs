@@ -4,7 +4,7 @@ use ambit_kubernetes::gateway_api::{GATEWAY_GROUP, Gateway, Listener, ParentRef}
 use ambit_model::l7::Target;
 use ambit_model::l7::route::Parent;
 
-use super::{Author, View};
+use super::{Author, View, gateways};
 use crate::index::condition::unmet;
 
 /// Why a parent does not accept a route: a reason of the Gateway API's, and a text.
@@ -86,6 +86,10 @@ fn gateway(
     let gateway = view.objects.gateway_api.gateways.get(namespace, &reference.name);
     let gateway =
         gateway.ok_or_else(|| Refusal("NoMatchingParent", "there is no such Gateway".to_owned()))?;
+    if !gateways::is_served(gateway, view) {
+        let text = format!("nobody here serves its class {:?}", gateway.spec.gateway_class_name);
+        return Err(Refusal("Pending", text));
+    }
     let named = |listener: &&Listener| {
         reference.section_name.as_ref().is_none_or(|section| *section == listener.name)
             && reference.port.is_none_or(|port| port == listener.port)

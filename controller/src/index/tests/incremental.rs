@@ -85,7 +85,7 @@ const SLOTS: [&[&str]; 22] = [
     &[
         "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop}, spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE}]}}",
         "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop, labels: {istio.io/waypoint-for: all}}, spec: {gatewayClassName: ours, listeners: [{name: mesh, port: 15008, protocol: HBONE, allowedRoutes: {namespaces: {from: None}}}]}}",
-        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop}, spec: {gatewayClassName: ingress, listeners: [{name: web, port: 80, protocol: HTTP}]}}",
+        "{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: w, namespace: shop}, spec: {gatewayClassName: ambit, listeners: [{name: web, port: 80, protocol: HTTP}]}}",
     ],
     &[
         "{kind: Pod, metadata: {name: w1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: w, istio.io/dataplane-mode: none}}, spec: {serviceAccountName: w}, status: {podIP: 10.0.0.20}}",

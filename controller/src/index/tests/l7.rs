@@ -1,6 +1,7 @@
 //! Routes and what else waypoints are told, from YAML to the published value.
 
 mod backends;
+mod gateways;
 mod parents;
 mod rules;
 

@@ -99,7 +99,11 @@ impl Request<'_> {
             let note = self.note(asked, "AttachmentDenied", &text);
             return Bound { gateway: Some(through(asked.nobody("forbidden"))), note: Some(note) };
         }
-        Bound { gateway: Some(through(waypoint.key.clone())), note: None }
+        let canary = self.metadata.label(labels::USE_WAYPOINT_CANARY).map(|canary| {
+            let text = format!("its canary {canary:?} is not served here, so all goes to {asked}");
+            self.note(asked, "CanaryNotServed", &text)
+        });
+        Bound { gateway: Some(through(waypoint.key.clone())), note: canary }
     }
 
     /// A waypoint that is not there is taken to be one for services, unless the object itself asks for it.
