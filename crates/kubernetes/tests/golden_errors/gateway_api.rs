@@ -176,6 +176,31 @@ fn paths_that_no_request_has_after_normalisation() {
 }
 
 #[test]
+fn expressions() {
+    let bad = "is not an expression; write it in RE2's syntax";
+    in_rule(
+        "matches: [{path: {type: RegularExpression, value: '/a('}}]",
+        &format!(".matches[0].path.value: \"/a(\" {bad}"),
+    );
+    // Neither look-around nor back references can be matched in bounded time.
+    for text in ["(?!a)", "(a)\\1"] {
+        in_rule(
+            &format!("matches: [{{headers: [{{type: RegularExpression, name: b, value: '{text}'}}]}}]"),
+            &format!(".matches[0].headers[0].value: \"{text}\" {bad}"),
+        );
+    }
+    in_rule(
+        "matches: [{queryParams: [{type: RegularExpression, name: q, value: '((a{999}){999}){999}'}]}]",
+        ".matches[0].queryParams[0].value: \"((a{999}){999}){999}\" is too large an expression; make its repetitions smaller",
+    );
+    in_spec(
+        "GRPCRoute",
+        "parentRefs: [{name: a}]\nrules: [{matches: [{method: {type: RegularExpression, method: '['}}]}]",
+        &format!("spec.rules[0].matches[0].method.method: \"[\" {bad}"),
+    );
+}
+
+#[test]
 fn methods_headers_and_queries() {
     in_rule(
         "matches: [{method: get}]",

@@ -39,6 +39,8 @@ fn method_match(one: &GrpcMethodMatch, at: &FieldPath, complaints: &mut Complain
         if value.is_empty() || (!expression && !named) {
             let reason = format!("{} is not the name of a gRPC {name}", quoted(value));
             complaints.add(&at.key(name), reason, "use letters, digits and _, as in package.Service");
+        } else if expression {
+            complaints.expect(&at.key(name), matches::expression(value));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::references::{header_name, is_token};
 use crate::FieldPath;
 use crate::check::Complaints;
-use crate::gateway_api::{HttpFieldMatch, HttpMatch, PathMatchType};
+use crate::gateway_api::{HttpFieldMatch, HttpMatch, MatchType, PathMatchType};
 use crate::problem::quoted;
 
 /// The methods that a rule may name.
@@ -22,7 +22,7 @@ pub(super) fn http(one: &HttpMatch, at: &FieldPath, complaints: &mut Complaints<
             let reason = format!("{} is not a parameter's name", quoted(&query.name));
             complaints.add(&path.key("name"), reason, "write the name without = and &");
         }
-        value(&query.value, &path, complaints);
+        value(query, &path, complaints);
     }
     unique(&one.query_params, &at.key("queryParams"), |name| name.to_owned(), complaints);
     if let Some(method) = one.method.as_deref().filter(|method| !METHODS.contains(method)) {
@@ -35,14 +35,30 @@ pub(super) fn headers(list: &[HttpFieldMatch], at: &FieldPath, complaints: &mut 
     for (index, header) in list.iter().enumerate() {
         let path = at.index(index);
         complaints.expect(&path.key("name"), header_name(&header.name));
-        value(&header.value, &path, complaints);
+        value(header, &path, complaints);
     }
     unique(list, at, str::to_ascii_lowercase, complaints);
 }
 
-fn value(value: &str, at: &FieldPath, complaints: &mut Complaints<'_>) {
-    if value.is_empty() {
+fn value(one: &HttpFieldMatch, at: &FieldPath, complaints: &mut Complaints<'_>) {
+    if one.value.is_empty() {
         complaints.add(&at.key("value"), "the value is empty", "write the value to compare with");
+    } else if one.kind == Some(MatchType::RegularExpression) {
+        complaints.expect(&at.key("value"), expression(&one.value));
+    }
+}
+
+/// An expression that waypoints can read, in RE2's syntax.
+pub(super) fn expression(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("the expression is empty; write one".to_owned());
+    }
+    match regex::Regex::new(text) {
+        Ok(_) => Ok(()),
+        Err(regex::Error::CompiledTooBig(_)) => {
+            Err(format!("{} is too large an expression; make its repetitions smaller", quoted(text)))
+        }
+        Err(_) => Err(format!("{} is not an expression; write it in RE2's syntax", quoted(text))),
     }
 }
 
@@ -65,7 +81,7 @@ fn unique(
 /// A path as requests have it after it was made canonical: else nothing would ever match.
 pub(super) fn path_value(kind: PathMatchType, value: &str) -> Result<(), String> {
     if kind == PathMatchType::RegularExpression {
-        return if value.is_empty() { Err("the expression is empty; write one".to_owned()) } else { Ok(()) };
+        return expression(value);
     }
     if !value.starts_with('/') {
         return Err(format!("{} does not begin with /; write the path from its beginning", quoted(value)));
