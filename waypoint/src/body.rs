@@ -26,15 +26,6 @@ pub enum BodyError {
     TimedOut,
 }
 
-/// The body of a request on its way to an endpoint.
-#[derive(Debug)]
-pub struct RequestBody {
-    /// `None`: there is none.
-    from: Option<Incoming>,
-    bytes: Arc<RequestBytes>,
-    progress: Arc<Progress>,
-}
-
 /// How far a request body has come. The connection that sends it takes the next request only when it has ended.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -43,6 +34,14 @@ pub struct Progress {
 }
 
 impl Progress {
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+    }
+
     /// Whether all of it was passed on.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Ordering::Relaxed)
@@ -51,54 +50,6 @@ impl Progress {
     /// Whether the client broke it off.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)
-    }
-}
-
-impl RequestBody {
-    /// The client's body, counted in `bytes`.
-    pub fn new(from: Incoming, bytes: Arc<RequestBytes>) -> Self {
-        let progress = Arc::<Progress>::default();
-        let none = from.is_end_stream();
-        progress.ended.store(none, Ordering::Relaxed);
-        Self { from: (!none).then_some(from), bytes, progress }
-    }
-
-    /// How far it has come.
-    pub fn progress(&self) -> Arc<Progress> {
-        self.progress.clone()
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = &mut *self;
-        let Some(from) = &mut this.from else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut *from).poll_frame(cx));
-        match &frame {
-            Some(Ok(frame)) => {
-                this.bytes.request(size(frame));
-                if from.is_end_stream() {
-                    this.progress.ended.store(true, Ordering::Relaxed);
-                }
-            }
-            Some(Err(_)) => this.progress.failed.store(true, Ordering::Relaxed),
-            None => this.progress.ended.store(true, Ordering::Relaxed),
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.from.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.from.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
@@ -242,7 +193,8 @@ impl Drop for ResponseBody {
     }
 }
 
-fn size(frame: &Frame<Bytes>) -> u64 {
+/// The bytes of a frame.
+pub(crate) fn size(frame: &Frame<Bytes>) -> u64 {
     match (frame.data_ref(), frame.trailers_ref()) {
         (Some(data), _) => data.len() as u64,
         (None, Some(trailers)) => head_size(trailers),

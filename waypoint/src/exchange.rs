@@ -13,11 +13,12 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::body::{RequestBody, ResponseBody, head_size};
+use crate::body::{ResponseBody, head_size};
 use crate::forward::{Answered, Onward, forward};
 use crate::headers::{CLIENT_CERT, FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, request_id, upgrade};
 use crate::judge::judge;
 use crate::network::Network;
+use crate::replay::Replay;
 use crate::reply::Reply;
 use crate::rule::{Step, step};
 use crate::session::Session;
@@ -45,7 +46,7 @@ pub async fn exchange<N: Network>(
     if grpc {
         report.grpc();
     }
-    let body = RequestBody::new(body, report.bytes());
+    let body = Replay::new(body, report.bytes());
     let rules = session.rules();
     if let Err(reply) = judge(&rules, &mut asked) {
         return reply.response(grpc, report);

@@ -1,12 +1,13 @@
 //! Sending a request to an endpoint of its backend, and the response back.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambit_model::Text;
 use ambit_model::l7::route::{BackendRef, Timeouts};
 use ambit_model::service::AppProtocol;
-use ambit_policy::request::retry::Due;
+use ambit_policy::request::retry::{Due, End, Ended, Next, Retries, RetryPolicy, Why};
 use ambit_policy::request::{
     Choice, CompiledRule, Head, Request as Canonical, Timers, strip_connection, told_status,
 };
@@ -15,16 +16,20 @@ use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
-use crate::body::{RequestBody, ResponseBody, head_size};
+use crate::body::{Progress, ResponseBody, head_size};
 use crate::endpoint::Endpoint;
 use crate::network::Network;
+use crate::replay::{Replay, RequestBody};
 use crate::reply::Reply;
 use crate::session::{Nobody, Session};
-use crate::upstream::{Lease, SendError, Version, lease, send};
+use crate::upstream::{Lease, Version, lease, send};
 
 /// Longest wait for a connection to an endpoint (Istio's `connectTimeout`).
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Draws of another endpoint for a retry (Istio's `hostSelectionRetryMaxAttempts`).
+const RESELECTIONS: usize = 5;
 
 /// A request that goes on: as its backend will see it, and what is done to the response.
 #[derive(Debug)]
@@ -71,6 +76,14 @@ impl Onward {
         self.rule.as_ref().map_or_else(Timeouts::default, |(rule, _)| rule.rule().timeouts)
     }
 
+    fn retries<N: Network>(&self, session: &Session<N>) -> RetryPolicy {
+        let own = self.rule.as_ref().and_then(|(rule, _)| rule.rule().retry.as_ref());
+        match own {
+            Some(retry) => RetryPolicy::of_rule(retry),
+            None => RetryPolicy::of_mesh(session.proxy.rules.mesh().retry.as_ref()),
+        }
+    }
+
     /// The endpoint's response on its way to the client.
     pub fn respond(
         self,
@@ -103,7 +116,7 @@ impl Onward {
     }
 }
 
-/// Sends the request on and waits for the head of its response.
+/// Sends the request on, as often as its policy has it, and waits for the head of its response.
 ///
 /// # Errors
 /// There is none: what the client is told instead.
@@ -112,31 +125,75 @@ pub async fn forward<N: Network>(
     request: &Canonical,
     onward: Onward,
     upgrade: Option<HeaderValue>,
-    body: RequestBody,
+    body: Replay,
     start: Instant,
     report: &mut RequestReport,
 ) -> Result<Answered, Reply> {
     let grpc = request.is_grpc();
     let timers = Timers::new(&onward.timeouts(), grpc, &request.headers);
-    let (endpoint, protocol) = endpoint(session, onward.backend.as_ref(), report)?;
-    report.upstream(endpoint.workload.clone(), endpoint.address);
-    let version = version(protocol, request.version, upgrade.is_some(), grpc)?;
-    let outgoing = outgoing(request, &onward.head, upgrade, version, body)?;
-    let passed = start.elapsed();
-    let sending = attempt(session, &endpoint, version, outgoing);
-    let (answered, deadline) = match timers.due(passed) {
-        Due::Never => (sending.await?, None),
-        Due::Try(limit) | Due::Request(limit) => {
-            let deadline = tokio::time::Instant::now() + limit;
-            match tokio::time::timeout_at(deadline, sending).await {
-                Ok(answered) => (answered?, Some(deadline)),
-                Err(_) => return Err(timed_out()),
+    let policy = onward.retries(session);
+    if policy.is_off() {
+        body.forget();
+    }
+    let mut retries = Retries::new(&request.method, grpc);
+    let mut tried: SmallVec<[SocketAddr; 3]> = SmallVec::new();
+    let mut fresh = false;
+    loop {
+        let avoid = if policy.avoids_previous() { &tried[..] } else { &[] };
+        let (endpoint, protocol) = endpoint(session, onward.backend.as_ref(), avoid, report)?;
+        report.upstream(endpoint.workload.clone(), endpoint.address);
+        tried.push(endpoint.address);
+        let version = version(protocol, request.version, upgrade.is_some(), grpc)?;
+        let (try_body, progress) = body.body();
+        let outgoing = outgoing(request, &onward.head, upgrade.clone(), version, try_body)?;
+        let began = start.elapsed();
+        let due = timers.due(began);
+        let outcome = within(due, attempt(session, &endpoint, version, outgoing, progress, fresh)).await;
+        let end = match &outcome {
+            Ok(((response, _), _)) => {
+                End::Response { status: response.status(), grpc: told_status(response.headers()) }
+            }
+            Err((_, end)) => *end,
+        };
+        let ended = Ended { end, replayable: body.is_possible() };
+        let left = timers.left(start.elapsed());
+        let next = retries.after(&policy, &ended, left, true, &mut rand::rng());
+        match next {
+            Next::Again(pause) => {
+                fresh = matches!(end, End::Reset { sent: false, .. });
+                drop(outcome);
+                tokio::time::sleep(pause).await;
+            }
+            Next::Give(why) => {
+                if why == Why::Exhausted {
+                    report.flag(RequestFlags::RETRIES_EXCEEDED);
+                }
+                let ((response, lease), deadline) = outcome.map_err(|(reply, _)| reply)?;
+                report.upstream_time(start.elapsed().saturating_sub(began));
+                return Ok(Answered { response, lease, onward, deadline });
             }
         }
+    }
+}
+
+/// A response, and when it must have ended.
+type Timely = ((Response<Incoming>, Lease), Option<tokio::time::Instant>);
+
+/// Waits for a try no longer than it may take.
+async fn within(
+    due: Due,
+    sending: impl Future<Output = Result<(Response<Incoming>, Lease), (Reply, End)>>,
+) -> Result<Timely, (Reply, End)> {
+    let (limit, end) = match due {
+        Due::Never => return Ok((sending.await?, None)),
+        Due::Try(limit) => (limit, End::TimedOut),
+        Due::Request(limit) => (limit, End::Terminal),
     };
-    report.upstream_time(start.elapsed().saturating_sub(passed));
-    let (response, lease) = answered;
-    Ok(Answered { response, lease, onward, deadline })
+    let deadline = tokio::time::Instant::now() + limit;
+    match tokio::time::timeout_at(deadline, sending).await {
+        Ok(answered) => Ok((answered?, Some(deadline))),
+        Err(_) => Err((timed_out(), end)),
+    }
 }
 
 /// What a request is told whose time is up.
@@ -149,11 +206,12 @@ fn timed_out() -> Reply {
 fn endpoint<N: Network>(
     session: &Session<N>,
     backend: Option<&BackendRef>,
+    avoid: &[SocketAddr],
     report: &mut RequestReport,
 ) -> Result<(Endpoint, AppProtocol), Reply> {
     let snapshot = session.proxy.configuration.snapshot();
     let Some(backend) = backend else {
-        let endpoint = session.endpoint(&snapshot).map_err(nobody)?;
+        let endpoint = another(avoid, || session.endpoint(&snapshot)).map_err(nobody)?;
         return Ok((endpoint, session.target.protocol()));
     };
     let port = if backend.port == 0 { session.target.port() } else { backend.port };
@@ -165,8 +223,20 @@ fn endpoint<N: Network>(
     }
     let listed = service.ports.iter().find(|listed| listed.service_port == port);
     let protocol = listed.map(|listed| listed.protocol).unwrap_or_default();
-    let endpoint = session.endpoint_of(&snapshot, &service, port).map_err(nobody)?;
+    let endpoint = another(avoid, || session.endpoint_of(&snapshot, &service, port)).map_err(nobody)?;
     Ok((endpoint, protocol))
+}
+
+/// An endpoint that was not tried, if one is found in a few draws (Envoy's `previous_hosts`).
+fn another(avoid: &[SocketAddr], draw: impl Fn() -> Result<Endpoint, Nobody>) -> Result<Endpoint, Nobody> {
+    let mut drawn = draw()?;
+    for _ in 0..RESELECTIONS {
+        if !avoid.contains(&drawn.address) {
+            break;
+        }
+        drawn = draw()?;
+    }
+    Ok(drawn)
 }
 
 fn no_subset(subset: &Text) -> Reply {
@@ -181,26 +251,21 @@ fn nobody(nobody: Nobody) -> Reply {
     }
 }
 
-/// One try. A kept connection that the endpoint closed meanwhile is replaced: nothing was sent, so it is no second one.
+/// One try.
 async fn attempt<N: Network>(
     session: &Session<N>,
     endpoint: &Endpoint,
     version: Version,
-    mut request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Lease), Reply> {
-    let progress = request.body().progress();
+    request: Request<RequestBody>,
+    progress: Arc<Progress>,
+    fresh: bool,
+) -> Result<(Response<Incoming>, Lease), (Reply, End)> {
     let own = session.proxy.own(&session.proxy.configuration.snapshot()).workload;
-    let mut fresh = false;
-    loop {
-        let connect = |authority| session.shared_connect_request(authority, &own);
-        let lease = lease(&session.proxy, endpoint, version, fresh, connect, CONNECT_PATIENCE);
-        let lease = lease.await.map_err(|error| error.reply())?;
-        match send(lease, request, progress.clone()).await {
-            Ok(answered) => return Ok(answered),
-            Err(SendError::Gone(Some(back))) if !fresh => (request, fresh) = (*back, true),
-            Err(error) => return Err(error.reply()),
-        }
-    }
+    let connect = |authority| session.shared_connect_request(authority, &own);
+    let lease = lease(&session.proxy, endpoint, version, fresh, connect, CONNECT_PATIENCE).await;
+    let lease = lease.map_err(|error| (error.reply(), End::ConnectFailed))?;
+    let sent = send(lease, request, progress).await;
+    sent.map_err(|(error, reused)| (error.reply(), error.end(reused)))
 }
 
 /// What the endpoint is spoken to in: what its port declares, else what the client speaks.

@@ -17,6 +17,7 @@ pub mod own;
 pub mod process;
 pub mod protocol;
 pub mod proxy;
+pub mod replay;
 pub mod reply;
 pub mod rule;
 pub mod rules;

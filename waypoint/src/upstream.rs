@@ -13,7 +13,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 
-use crate::body::{Progress, RequestBody};
+use crate::body::Progress;
+use crate::replay::RequestBody;
 
 pub use connect::{lease, open};
 pub use error::{ConnectError, SendError};
@@ -68,16 +69,17 @@ impl Sender {
 /// Sends a request on a leased connection. The lease comes back with the response: its body is on the same connection.
 ///
 /// # Errors
-/// There is no response. Where the request did not leave this process it comes back in the error.
+/// There is no response; with it, whether the connection had served before.
 pub async fn send(
     mut lease: Lease,
     request: Request<RequestBody>,
     progress: Arc<Progress>,
-) -> Result<(Response<Incoming>, Lease), SendError> {
+) -> Result<(Response<Incoming>, Lease), (SendError, bool)> {
+    let reused = lease.is_reused();
     let sent = match lease.sender() {
         Some(Sender::Http1(sender)) => sender.try_send_request(request).await,
         Some(Sender::Http2(sender, _)) => sender.try_send_request(request).await,
-        None => return Err(SendError::Gone(Some(Box::new(request)))),
+        None => return Err((SendError::Gone, reused)),
     };
     match sent {
         Ok(response) => {
@@ -85,11 +87,12 @@ pub async fn send(
             Ok((response, lease))
         }
         Err(mut error) => {
-            let reused = lease.is_reused();
-            match error.take_message() {
-                Some(request) => Err(SendError::Gone(Some(Box::new(request)))),
-                None => Err(SendError::of(error.into_error(), reused, &progress)),
-            }
+            // What comes back was not sent.
+            let error = match error.take_message() {
+                Some(_) => SendError::Gone,
+                None => SendError::of(error.into_error(), &progress),
+            };
+            Err((error, reused))
         }
     }
 }

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use ambit_hbone::OpenError;
+use ambit_policy::request::retry::End;
 use ambit_telemetry::requests::RequestFlags;
 use ambit_transport::DialError;
-use http::Request;
 
-use crate::body::{Progress, RequestBody};
+use crate::body::Progress;
 use crate::reply::Reply;
 
 /// No connection to the endpoint.
@@ -30,9 +30,9 @@ pub enum ConnectError {
 /// No response to a request.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The connection was gone before a byte of the request had left; here it is again, where it has not been lost with it.
+    /// The connection was gone before a byte of the request had left.
     #[error("the connection was closed before the request was sent")]
-    Gone(Option<Box<Request<RequestBody>>>),
+    Gone,
     /// The endpoint did not process it (REFUSED_STREAM, or GOAWAY before it).
     #[error("the endpoint did not take the request: {0}")]
     Refused(hyper::Error),
@@ -52,7 +52,7 @@ pub enum SendError {
 
 impl SendError {
     /// What an error of the connection means.
-    pub(super) fn of(error: hyper::Error, _reused: bool, progress: &Progress) -> Self {
+    pub(super) fn of(error: hyper::Error, progress: &Progress) -> Self {
         if progress.has_failed() {
             return Self::Client(error);
         }
@@ -69,10 +69,20 @@ impl SendError {
         }
     }
 
+    /// What a retry policy is told.
+    pub fn end(&self, reused: bool) -> End {
+        match self {
+            Self::Gone => End::Reset { sent: false, reused },
+            Self::Refused(_) => End::Refused,
+            Self::Reset(_) | Self::Closed(_) | Self::Malformed(_) => End::Reset { sent: true, reused },
+            Self::Client(_) => End::Terminal,
+        }
+    }
+
     /// What the client is told.
     pub fn reply(&self) -> Reply {
         let (flags, reason) = match self {
-            Self::Gone(_) | Self::Closed(_) => (RequestFlags::ENDED_BY_ENDPOINT, "connection termination"),
+            Self::Gone | Self::Closed(_) => (RequestFlags::ENDED_BY_ENDPOINT, "connection termination"),
             Self::Refused(_) | Self::Reset(_) => (RequestFlags::RESET_BY_ENDPOINT, "remote reset"),
             Self::Malformed(_) => (RequestFlags::ENDPOINT_PROTOCOL, "protocol error"),
             Self::Client(_) => (RequestFlags::DISCONNECTED, "local reset"),

@@ -374,7 +374,7 @@ async fn an_endpoint_that_cannot_be_reached_is_503_uf() {
     let heard = hear(client.send_request(get("/")).await.unwrap()).await;
     assert_eq!(heard.status, 503);
     assert!(heard.text().starts_with("upstream connect error"), "{}", heard.text());
-    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UF\""]).await;
+    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UF,URX\""]).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -381,3 +381,96 @@ async fn two_readings_of_one_request_are_none() {
         assert_eq!(std::str::from_utf8(&answer).unwrap(), format!("HTTP/1.1 {status}"), "{head:?}");
     }
 }
+
+/// An application that answers its first requests so, and then well; the bodies that it was sent.
+fn failing(
+    mesh_streams: tokio::sync::mpsc::UnboundedReceiver<(ambit_hbone::Stream, u16)>,
+    failures: Vec<u16>,
+) -> tokio::sync::mpsc::UnboundedReceiver<String> {
+    let (said, heard) = tokio::sync::mpsc::unbounded_channel();
+    let failures = std::sync::Arc::new(parking_lot::Mutex::new(failures));
+    serve(mesh_streams, Version::HTTP_11, move |request: Request<Incoming>| {
+        let (said, failures) = (said.clone(), failures.clone());
+        async move {
+            let body = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+            said.send(String::from_utf8_lossy(&body).into_owned()).unwrap();
+            let status = failures.lock().pop().unwrap_or(200);
+            Response::builder().status(status).body(text("answer")).unwrap()
+        }
+    });
+    heard
+}
+
+fn retrying(attempts: u32) -> Change {
+    let retry = ambit_model::l7::route::Retry {
+        attempts,
+        on: vec![ambit_model::l7::route::RetryCondition::GatewayError],
+        codes: Vec::new(),
+        backoff: None,
+        avoid_previous: true,
+    };
+    route(vec![Rule { retry: Some(retry), ..forward() }])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_try_is_repeated_with_the_same_body() {
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    let mut heard = failing(mesh.endpoint("cart", CART_1).await, vec![503, 502]);
+    mesh.set([retrying(2)]);
+    let answered = request(&mesh, crate::post("/", text("an order"))).await;
+    assert_eq!((answered.status, answered.text()), (200, "answer"));
+    for _ in 0..3 {
+        assert_eq!(heard.recv().await.unwrap(), "an order");
+    }
+    mesh.counted("istio_requests_total", &["response_code=\"200\"", "response_flags=\"-\"", "} 1"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_last_try_its_answer_is_given() {
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    let mut heard = failing(mesh.endpoint("cart", CART_1).await, vec![503; 9]);
+    mesh.set([retrying(2)]);
+    assert_eq!(request(&mesh, get("/")).await.status, 503);
+    for _ in 0..3 {
+        heard.recv().await.unwrap();
+    }
+    assert!(heard.try_recv().is_err());
+    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"URX\""]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_long_to_keep_is_sent_once() {
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    let mut heard = failing(mesh.endpoint("cart", CART_1).await, vec![503; 9]);
+    mesh.set([retrying(2)]);
+    assert_eq!(request(&mesh, crate::post("/", text(&"x".repeat(64 * 1024 + 1)))).await.status, 503);
+    assert_eq!(heard.recv().await.unwrap().len(), 64 * 1024 + 1);
+    assert!(heard.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_is_not_sent_twice_by_default_and_a_question_is() {
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    let mut heard = failing(mesh.endpoint("cart", CART_1).await, vec![503]);
+    assert_eq!(request(&mesh, crate::post("/", text("an order"))).await.status, 503);
+    heard.recv().await.unwrap();
+    assert!(heard.try_recv().is_err());
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    let mut heard = failing(mesh.endpoint("cart", CART_1).await, vec![503]);
+    assert_eq!(request(&mesh, get("/")).await.status, 200);
+    heard.recv().await.unwrap();
+    heard.recv().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_cannot_be_reached_is_gone_around() {
+    let mesh = Mesh::new(AppProtocol::Http11).await;
+    serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, echo);
+    mesh.set([Change::Workload(mesh.cart_endpoint("dead", "10.0.0.3").into())]);
+    let tunnel = mesh.tunnel("web", WEB).await;
+    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
+    for number in 0..40 {
+        let heard = hear(client.send_request(get("/")).await.unwrap()).await;
+        assert_eq!(heard.status, 200, "request {number}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::BitOr;
 
-/// A set of flags; shown as their letters joined by commas, `-` for none.
+/// A set of flags; shown as their letters joined by commas in Envoy's order, `-` for none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RequestFlags(u32);
 
@@ -20,23 +20,23 @@ macro_rules! flags {
 
 flags! {
     NO_ENDPOINT = 0, "UH", "the service has no endpoint that may be chosen";
-    CONNECT = 1, "UF", "the endpoint could not be connected to";
-    OVERFLOW = 2, "UO", "a limit of the service was reached";
-    NO_ROUTE = 3, "NR", "no route matches";
-    RETRIES_EXCEEDED = 4, "URX", "it was tried as often as allowed";
-    NO_CLUSTER = 5, "NC", "the route leads to a service that is not known";
-    TIMED_OUT = 6, "UT", "the endpoint did not answer in time";
-    DISCONNECTED = 7, "DC", "the client went away";
-    ENDED_BY_ENDPOINT = 8, "UC", "the endpoint closed the connection before it had answered";
-    RESET_BY_ENDPOINT = 9, "UR", "the endpoint reset the stream before it had answered";
-    ENDPOINT_PROTOCOL = 10, "UPE", "the endpoint violated the protocol";
-    CLIENT_PROTOCOL = 11, "DPE", "the client violated the protocol";
-    DELAYED = 12, "DI", "a fault delayed it";
-    ABORTED = 13, "FI", "a fault aborted it";
-    LIMITED = 14, "RL", "a rate limit refused it";
-    UNAUTHORIZED = 15, "UAEX", "an external service refused it";
-    DRAINED = 16, "DF", "this proxy is leaving and its time is up";
-    LIFETIME = 17, "DT", "it took longer than the request may";
+    TIMED_OUT = 1, "UT", "the endpoint did not answer in time";
+    RESET_BY_ENDPOINT = 2, "UR", "the endpoint reset the stream before it had answered";
+    CONNECT = 3, "UF", "the endpoint could not be connected to";
+    ENDED_BY_ENDPOINT = 4, "UC", "the endpoint closed the connection before it had answered";
+    OVERFLOW = 5, "UO", "a limit of the service was reached";
+    NO_ROUTE = 6, "NR", "no route matches";
+    DELAYED = 7, "DI", "a fault delayed it";
+    ABORTED = 8, "FI", "a fault aborted it";
+    LIMITED = 9, "RL", "a rate limit refused it";
+    UNAUTHORIZED = 10, "UAEX", "an external service refused it";
+    DISCONNECTED = 11, "DC", "the client went away";
+    RETRIES_EXCEEDED = 12, "URX", "it was tried as often as allowed";
+    CLIENT_PROTOCOL = 13, "DPE", "the client violated the protocol";
+    ENDPOINT_PROTOCOL = 14, "UPE", "the endpoint violated the protocol";
+    NO_CLUSTER = 15, "NC", "the route leads to a service that is not known";
+    LIFETIME = 16, "DT", "it took longer than the request may";
+    DRAINED = 17, "DF", "this proxy is leaving and its time is up";
 }
 
 impl RequestFlags {
@@ -85,7 +85,7 @@ mod tests {
     fn flags_are_shown_in_their_letters() {
         assert_eq!(RequestFlags::NONE.to_string(), "-");
         assert_eq!(RequestFlags::NO_ENDPOINT.to_string(), "UH");
-        assert_eq!((RequestFlags::TIMED_OUT | RequestFlags::RETRIES_EXCEEDED).to_string(), "URX,UT");
+        assert_eq!((RequestFlags::TIMED_OUT | RequestFlags::RETRIES_EXCEEDED).to_string(), "UT,URX");
         assert!((RequestFlags::TIMED_OUT | RequestFlags::DELAYED).contains(RequestFlags::DELAYED));
     }
 
