@@ -61,7 +61,7 @@ pub async fn exchange<N: Network>(
             return Reply::misconfigured(format!("route_unreadable{{{why}}}")).response(grpc, report);
         }
         Outcome::Rule { rule, taken } => match step(&session, &asked, rule, taken, &mut report).await {
-            Step::Onward(onward) => onward,
+            Step::Onward(onward) => *onward,
             Step::Answer(reply) => return reply.response(grpc, report),
         },
     };

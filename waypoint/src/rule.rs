@@ -19,7 +19,7 @@ use crate::session::Session;
 #[derive(Debug)]
 pub enum Step {
     /// It goes to a backend.
-    Onward(Onward),
+    Onward(Box<Onward>),
     /// It is answered here.
     Answer(Reply),
 }
@@ -68,7 +68,8 @@ pub async fn step<N: Network>(
                 let mut head = Head::new(request, taken);
                 rule.filters().change_request(&mut head);
                 filters.change_request(&mut head);
-                Step::Onward(Onward::by_rule(head, rule.clone(), index, backend.to.clone(), origin))
+                let onward = Onward::by_rule(head, rule.clone(), index, backend.to.clone(), origin);
+                Step::Onward(onward.into())
             }
             Choice::Invalid(why) => Step::Answer(Reply::misconfigured(format!("backend_invalid{{{why}}}"))),
             Choice::Nowhere => Step::Answer(Reply::misconfigured("no_backend")),
