@@ -131,13 +131,12 @@ impl Mesh {
 
     /// Makes a token as an operator does.
     pub fn make_token(&self, node: &str, path: &Path, further: &[&str]) {
+        self.make_token_for(&["--node", node], path, further);
+    }
+
+    fn make_token_for(&self, whom: &[&str], path: &Path, further: &[&str]) {
         let mut making = command("controller");
-        making
-            .args(["token", "--node", node, "--state"])
-            .arg(self.state())
-            .arg("--out")
-            .arg(path)
-            .args(further);
+        making.arg("token").args(whom).arg("--state").arg(self.state()).arg("--out").arg(path).args(further);
         let mut making = Process::start("controller token", self.node(Side::A), &mut making);
         let ended = making.ended();
         assert!(ended.success() && path.exists(), "no token: {:?}", making.lines());
@@ -206,6 +205,29 @@ impl Mesh {
         starting.env("ZTUNNEL_WORKER_THREADS", "2").env("CONNECTION_TERMINATION_DEADLINE", "2s");
         starting.envs(&self.settings).envs(&proxy.settings);
         Process::start(&format!("ztunnel of {}", side.name()), home, &mut starting)
+    }
+
+    /// Starts the waypoint of a pod that was made for one, and waits until it is ready.
+    pub fn start_waypoint(&self, pod: &Pod) -> Process {
+        let gateway = pod.spec.gateway.as_ref().unwrap();
+        let token = self.directory.join(format!("token-{}", pod.spec.name));
+        let who = format!("{}/{}", pod.spec.namespace, pod.spec.account);
+        self.make_token_for(&["--workload", &who], &token, &[]);
+        let address = format!("https://{}", Self::controller_address());
+        let mut starting = command("waypoint");
+        starting.env("LOG_FORMAT", "json").env("RUST_LOG", "info");
+        starting.env("POD_NAME", &pod.spec.name).env("POD_NAMESPACE", &pod.spec.namespace);
+        starting.env("SERVICE_ACCOUNT", &pod.spec.account).env("GATEWAY_NAME", gateway);
+        starting.env("INSTANCE_IP", pod.place.v4.to_string()).env("NODE_NAME", pod.spec.side.name());
+        starting.env("XDS_ADDRESS", &address).env("CA_ADDRESS", &address);
+        starting.env("XDS_ROOT_CA", self.root()).env("CA_ROOT_CA", self.root()).env("AUTH_TOKEN", token);
+        starting.env("WAYPOINT_WORKER_THREADS", "2").env("CONNECTION_TERMINATION_DEADLINE", "2s");
+        let process = Process::start(&pod.spec.name, pod.netns(), &mut starting);
+        wait_until("the waypoint is ready", || {
+            let ready = http::get(pod.netns(), "127.0.0.1:15021".parse().unwrap(), "/healthz/ready");
+            ready.is_ok_and(|answer| answer.status == 200)
+        });
+        process
     }
 
     /// Ends a node's ztunnel at once.
@@ -324,10 +346,11 @@ impl Mesh {
     fn settled_on(&self, side: Side) {
         for pod in self.pods.values() {
             let (name, enrolled) = (&pod.spec.name, pod.spec.enrolled());
+            let speaks_hbone = enrolled || pod.spec.gateway.is_some();
             wait_until(&format!("{name} is known and served on {}", side.name()), || {
                 let Some(dump) = self.try_dump(side) else { return false };
                 let known = find(&dump["workloads"], name);
-                let protocol = if enrolled { "HBONE" } else { "TCP" };
+                let protocol = if speaks_hbone { "HBONE" } else { "TCP" };
                 let served = dump["workloadState"][&pod.uid]["state"] == "Up";
                 known.is_some_and(|known| {
                     known["protocol"] == protocol && known["workloadIps"][0] == pod.place.v4.to_string()

@@ -34,6 +34,8 @@ pub struct PodSpec {
     pub mode: Option<String>,
     /// Further annotations.
     pub annotations: Vec<(String, String)>,
+    /// The Gateway whose waypoint runs in it, which speaks HBONE itself.
+    pub gateway: Option<String>,
 }
 
 impl PodSpec {
@@ -49,7 +51,14 @@ impl PodSpec {
             phase: "Running".to_owned(),
             mode: None,
             annotations: Vec::new(),
+            gateway: None,
         }
+    }
+
+    /// A pod of the waypoint of this Gateway, in the enrolled namespace.
+    pub fn waypoint(name: &str, gateway: &str, side: Side) -> Self {
+        let (mode, gateway) = (Some("none".to_owned()), Some(gateway.to_owned()));
+        Self { mode, gateway, ..Self::new(name, side) }.account("waypoint")
     }
 
     /// One that is not enrolled.
@@ -84,15 +93,18 @@ impl PodSpec {
     pub fn yaml(&self, uid: &str, place: &Place, path: &std::path::Path) -> String {
         let Self { name, namespace, account, app, side, ready, phase, .. } = self;
         let mode = self.mode.as_ref().map(|mode| format!("    istio.io/dataplane-mode: {mode}\n"));
+        let gateway = self.gateway.as_ref();
+        let gateway = gateway.map(|name| format!("    gateway.networking.k8s.io/gateway-name: {name}\n"));
         let annotations: String =
             self.annotations.iter().map(|(key, value)| format!("    {key}: \"{value}\"\n")).collect();
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  uid: {uid}\n  \
-             labels:\n    app: {app}\n{}  annotations:\n    ambit.mesh/netns: {}\n{annotations}\
+             labels:\n    app: {app}\n{}{}  annotations:\n    ambit.mesh/netns: {}\n{annotations}\
              spec:\n  nodeName: {}\n  serviceAccountName: {account}\n\
              status:\n  phase: {phase}\n  podIP: {v4}\n  podIPs:\n  - ip: {v4}\n  - ip: \"{v6}\"\n  \
              conditions:\n  - type: Ready\n    status: \"{}\"\n",
             mode.unwrap_or_default(),
+            gateway.unwrap_or_default(),
             path.display(),
             side.name(),
             if *ready { "True" } else { "False" },

@@ -8,6 +8,7 @@ mod policies;
 mod requests;
 mod services;
 mod volume;
+mod waypoint;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         policies::TESTS,
         one_node::TESTS,
         idle::TESTS,
+        waypoint::TESTS,
     ]
     .concat();
     runner::main(&tests, &["http_across_nodes_and_on_one"])
