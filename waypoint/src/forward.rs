@@ -246,7 +246,9 @@ fn no_subset(subset: &Text) -> Reply {
 fn nobody(nobody: Nobody) -> Reply {
     let details = format!("no_healthy_upstream{{{nobody}}}");
     match nobody {
-        Nobody::Gone(_) => Reply::new(StatusCode::SERVICE_UNAVAILABLE, RequestFlags::NO_CLUSTER, "", details),
+        Nobody::Gone(_) | Nobody::Uncallable(_) => {
+            Reply::new(StatusCode::SERVICE_UNAVAILABLE, RequestFlags::NO_CLUSTER, "", details)
+        }
         Nobody::Moved(_) | Nobody::NoEndpoint(_) | Nobody::NoWay(_) => Reply::no_endpoint(details),
     }
 }

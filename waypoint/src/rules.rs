@@ -4,6 +4,7 @@
 
 mod book;
 mod compile;
+mod obeyable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ impl ServiceRules {
 #[derive(Debug, Clone, Default)]
 struct InForce {
     mesh: Arc<MeshConfig>,
+    /// Hosts that must be called with TLS.
+    tls: Arc<[Text]>,
     /// Services that some object names.
     services: Table<ServiceKey, Arc<ServiceRules>>,
     /// For the other services of namespaces that some object names.
@@ -88,6 +91,11 @@ impl Rules {
     /// What applies to workloads that are asked for by their address.
     pub fn of_workloads(&self) -> Arc<ServiceRules> {
         self.in_force.load().workloads.clone()
+    }
+
+    /// Why a host cannot be called as it is asked to be.
+    pub fn uncallable(&self, host: &str) -> Option<Text> {
+        obeyable::must_use_tls(host, &self.in_force.load().tls)
     }
 
     /// Settings of the mesh.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, TraceParent};
-use ambit_model::{Identity, Service, Snapshot, Workload};
+use ambit_model::{Identity, Service, Snapshot, Text, Workload};
 use ambit_policy::balance::{self, Family};
 use ambit_policy::{Chosen, NoEndpoint};
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
@@ -58,6 +58,9 @@ pub enum Nobody {
     /// The service is gone.
     #[error("service {0} is not known any more")]
     Gone(ambit_model::service::ServiceKey),
+    /// It must be called in a way that this version does not have.
+    #[error("{0}")]
+    Uncallable(Text),
     /// The workload is gone, or lost the address.
     #[error("{0} is not an address of the workload any more")]
     Moved(SocketAddr),
@@ -97,6 +100,9 @@ impl<N: Network> Session<N> {
             Target::Service { dialled: None, .. } => Family::V4,
             Target::Workload { address, .. } => Family::of(address.ip()),
         };
+        if let Some(why) = self.proxy.rules.uncallable(&service.key.hostname) {
+            return Err(Nobody::Uncallable(why));
+        }
         let chosen = balance::choose(snapshot, service, port, &own, family, &mut rand::rng())?;
         Ok(endpoint(&own, chosen, Some(service))?)
     }

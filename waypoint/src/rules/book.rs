@@ -91,10 +91,10 @@ impl Book {
 impl Affected {
     fn by(&mut self, resource: &Resource) {
         match resource {
-            Resource::Mesh(_) => self.everything = true,
+            // A rule for a host may concern every route that goes there.
+            Resource::Mesh(_) | Resource::DestinationRule(_) => self.everything = true,
             Resource::Labels(labels) => drop(self.labels.insert(labels.workload.clone())),
-            // They change how an endpoint is called, not which requests are.
-            Resource::DestinationRule(_) | Resource::Gateway(_) => {}
+            Resource::Gateway(_) => {}
             Resource::Route(_)
             | Resource::Policy(_)
             | Resource::Authentication(_)

@@ -11,6 +11,7 @@ use ambit_policy::request::{Authenticator, Place, PolicySet, RouteTable, Scope};
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
 use super::book::{Affected, Book};
+use super::obeyable::{asks_for_tls, obeyable};
 use super::{InForce, ServiceRules};
 
 /// A host that no service has: what applies to it applies to every service that is not named.
@@ -22,6 +23,7 @@ impl Book {
         let mut next = before.clone();
         if affected.everything {
             next.mesh = self.mesh().into();
+            next.tls = self.hosts_with_tls();
             self.compile_all(&mut next);
         } else {
             let named = self.named_services();
@@ -59,6 +61,14 @@ impl Book {
         }
         next.rest = self.rules(Some(&ServiceKey::new("", NOBODY)), next).into();
         next.workloads = self.rules(None, next).into();
+    }
+
+    fn hosts_with_tls(&self) -> Arc<[Text]> {
+        let host = |resource: &Resource| match resource {
+            Resource::DestinationRule(rule) if asks_for_tls(rule) => Some(rule.host.clone()),
+            _ => None,
+        };
+        self.resources.values().filter_map(host).collect()
     }
 
     fn targets(&self) -> impl Iterator<Item = Target> {
@@ -102,7 +112,7 @@ impl Book {
             .values()
             .filter(applies)
             .filter_map(|resource| match resource {
-                Resource::Route(route) => Some(Arc::new(route.clone())),
+                Resource::Route(route) => Some(Arc::new(obeyable(route))),
                 _ => None,
             })
             .collect();
