@@ -83,7 +83,11 @@ fn a10_only_the_nodes_own_token_opens() {
             "not for the audience istio-ca",
         ),
         ("another issuer", with_claim("iss", json!("somebody")), "another issuer"),
-        ("no node", with_claim("sub", json!("system:serviceaccount:a:b")), "subject names no node"),
+        (
+            "no node",
+            with_claim("sub", json!("system:serviceaccount:a:b")),
+            "the subject names neither a node nor a workload",
+        ),
         ("no JWT", "not-a-token".to_owned(), "not a compact JWT"),
         ("of another node", fs::read_to_string(mesh.token(Side::B)).unwrap(), "no live pod"),
     ];
@@ -117,7 +121,7 @@ fn a10_a_token_of_another_node_gets_no_configuration() {
         "node-a",
         "set both to the same node",
     ]);
-    mesh.controller().said(&["claims to be another node", "node-b"]);
+    mesh.controller().said(&["claims to be on another node", "node-b"]);
     let dump = mesh.dump(Side::A);
     assert_eq!(dump["workloads"], json!([]), "the configuration was given out");
 }
