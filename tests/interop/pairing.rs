@@ -35,6 +35,18 @@ pub(crate) fn other() -> Option<PathBuf> {
     Some(path)
 }
 
+impl Pairing {
+    /// Whether the other proxy takes part.
+    pub(crate) fn has_theirs(&self) -> bool {
+        [&self.client, &self.server].into_iter().any(|kind| matches!(kind, Kind::Theirs(_)))
+    }
+
+    /// Whether both ends are ours with every fast path on.
+    pub(crate) fn is_default(&self) -> bool {
+        [&self.client, &self.server].into_iter().all(|kind| matches!(kind, Kind::Ours(off) if off.is_empty()))
+    }
+}
+
 /// With another proxy: ours as client and as server, with every fast path on and off; both with themselves as controls.
 /// Without: ours with itself, with none, one, all but one and all of the fast paths off, and each one off on one side only.
 pub(crate) fn pairings(other: Option<&Path>) -> Vec<Pairing> {
