@@ -15,8 +15,8 @@ use ambit_model::Identity;
 use ambit_telemetry::log::LogControl;
 use ambit_telemetry::metrics::{Registry, XdsMetrics};
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
+use ambit_transport::drain;
 use ambit_transport::listen::{ListenOptions, tcp_listener};
-use ambit_transport::{Watch, drain};
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
 use serde_json::json;
@@ -77,8 +77,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     tokio::spawn(certify(certificates.clone(), settings.identity.clone(), certified));
     let tunnels = (workers.clone(), proxies, load);
     tokio::spawn(async move {
-        if complete(synced, leaving.clone()).await {
-            configured.ready();
+        if configured.complete(synced, leaving.clone()).await {
             // Only now: before, nothing of a request could be judged. The kernel keeps who comes early.
             let (workers, proxies, load) = tunnels;
             if let Err(error) = accept(listener, &workers, proxies, load, &leaving) {
@@ -121,17 +120,6 @@ fn follow_controller(
         writer.apply(update.changes);
     }));
     Ok(synced)
-}
-
-/// Waits for the first complete configuration; false when the process leaves before.
-async fn complete(mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
-    tokio::select! {
-        synced = synced.wait_for(|synced| *synced) => {
-            tracing::info!("configuration is complete");
-            synced.is_ok()
-        }
-        _ = leaving.signaled() => false,
-    }
 }
 
 /// Waits for this proxy's first certificate, however often it has to be asked for.

@@ -9,7 +9,7 @@ use ambit_identity::{AuthorityClient, Certificates};
 use ambit_telemetry::log::LogControl;
 use ambit_telemetry::metrics::{Registry, WorkloadManagerMetrics, XdsMetrics};
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
-use ambit_transport::{Watch, drain};
+use ambit_transport::drain;
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
 use serde_json::json;
@@ -75,8 +75,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     if let Some(pods) = Pods::new(capture, metrics, readiness, leaving) {
         let agent = ambit_zds::client::Client::new(&settings.agent_socket);
         tokio::spawn(async move {
-            if complete(synced, ends).await {
-                configured.ready();
+            if configured.complete(synced, ends).await {
                 pods.follow(agent, handed_over, pod_states).await;
             }
         });
@@ -113,18 +112,6 @@ fn follow_controller(
     let synced = client.synced();
     tokio::spawn(client.run(move |update: Update| writer.apply(update.changes)));
     Ok(synced)
-}
-
-/// Waits for the first complete configuration; false when the process leaves before. No pod is served earlier: nothing
-/// of it could be judged.
-async fn complete(mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
-    tokio::select! {
-        synced = synced.wait_for(|synced| *synced) => {
-            tracing::info!("configuration is complete");
-            synced.is_ok()
-        }
-        _ = leaving.signaled() => false,
-    }
 }
 
 fn start_proxies(

@@ -9,6 +9,7 @@ pub mod certificate_metrics;
 pub mod limits;
 pub mod operators;
 pub mod outcome;
+pub mod program;
 pub mod readiness;
 pub mod runtime;
 pub mod settings;
@@ -16,6 +17,7 @@ pub mod shutdown;
 
 pub use admin::Routes;
 pub use operators::Operators;
+pub use program::Program;
 pub use readiness::{Pending, Readiness};
 pub use runtime::{Load, Workers, control, worker_threads};
 pub use settings::{Environment, SettingsError};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ambit_transport::Watch;
 use tokio::sync::watch;
 
 /// The tasks that the process still waits for. Clones share one list.
@@ -68,6 +69,18 @@ impl Readiness {
 impl Pending {
     /// The task is ready; the same as dropping it, said aloud.
     pub fn ready(self) {}
+
+    /// Ready with the first complete configuration; false when the process leaves before. A proxy serves nobody earlier:
+    /// nothing could be judged.
+    pub async fn complete(self, mut synced: watch::Receiver<bool>, leaving: Watch) -> bool {
+        tokio::select! {
+            synced = synced.wait_for(|synced| *synced) => {
+                tracing::info!("configuration is complete");
+                synced.is_ok()
+            }
+            _ = leaving.signaled() => false,
+        }
+    }
 }
 
 impl Drop for Pending {

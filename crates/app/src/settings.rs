@@ -95,7 +95,7 @@ impl Environment {
     pub fn required_text(&mut self, name: &str, why: &str) -> String {
         let set = self.values.get(name).is_some_and(|value| value.as_deref() != Some(""));
         if !set {
-            self.problem(Problem::new(name, None, "text", &format!("it must be set: {why}")));
+            self.problem(Problem::missing(name, why));
         }
         self.text(name, "")
     }
@@ -160,7 +160,7 @@ impl Environment {
         let words: Vec<&str> = choices.iter().map(|(word, _)| *word).collect();
         self.parsed(name, &format!("one of {}", words.join(", ")), |value| {
             let chosen = choices.iter().find(|(word, _)| word.eq_ignore_ascii_case(value));
-            chosen.map(|(_, chosen)| chosen.clone()).ok_or("it is none of them")
+            chosen.map(|(_, chosen)| chosen.clone()).ok_or("there is no such choice")
         })
         .unwrap_or(default)
     }

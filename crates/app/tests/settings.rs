@@ -115,8 +115,8 @@ fn all_problems_come_together_one_line_each() {
         lines[2],
         "WAIT=\"10\": a unit (h, m, s, ms, us, ns) is missing after \"10\"; set it to a duration such as 500ms, 10s or 1h30m"
     );
-    assert_eq!(lines[5], "FORMAT=\"xml\": it is none of them; set it to one of plain, json");
-    assert_eq!(lines[6], "NODE_NAME: it must be set: the node's workloads are found by it; set it to text");
+    assert_eq!(lines[5], "FORMAT=\"xml\": there is no such choice; set it to one of plain, json");
+    assert_eq!(lines[6], "NODE_NAME is not set, and has no default: the node's workloads are found by it");
     assert_eq!(lines[8], "AMBIT_COMPLETELY_ELSE: no such setting; remove it");
     assert_eq!(lines[9], "AMBIT_STAT_DIR: no such setting; did you mean AMBIT_STATE_DIR?");
 }

@@ -18,6 +18,11 @@ impl Problem {
         Self { name: name.to_owned(), line: format!("{name}{given}: {reason}; set it to {accepted}") }
     }
 
+    /// The variable `name`, which has no default; `why` says what for.
+    pub(super) fn missing(name: &str, why: &str) -> Self {
+        Self { name: name.to_owned(), line: format!("{name} is not set, and has no default: {why}") }
+    }
+
     /// A variable under a prefix of ours that nothing reads, with the nearest of those that are read.
     pub(super) fn unknown(name: &str, known: &BTreeSet<String>) -> Self {
         let nearest = known.iter().map(|known| (distance(name, known), known)).min();
