@@ -4,6 +4,7 @@
 mod coming;
 mod pods;
 mod processes;
+mod replaced;
 mod rotation;
 mod rules;
 
@@ -13,6 +14,7 @@ use ambit_tests::runner::{self, Test};
 
 fn main() -> ExitCode {
     let tests: Vec<Test> =
-        [coming::TESTS, pods::TESTS, processes::TESTS, rotation::TESTS, rules::TESTS].concat();
+        [coming::TESTS, pods::TESTS, processes::TESTS, replaced::TESTS, rotation::TESTS, rules::TESTS]
+            .concat();
     runner::main(&tests, &["f01_the_controller_is_killed"])
 }

@@ -6,6 +6,7 @@ mod nftables;
 mod redirection;
 mod renderer;
 mod routing;
+mod succession;
 
 pub use error::RuleError;
 pub use iptables::Iptables;

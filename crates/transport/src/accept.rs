@@ -97,8 +97,10 @@ fn accept(listener: impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
 /// the mode of the drain, with the listeners closed.
 ///
 /// A graceful drain first hands over every connection that the kernel has already completed, since closing the
-/// listener would reset them. When `accept` fails for want of descriptors or memory, the loop rests 5 ms, doubling to
-/// 100 ms, and goes on.
+/// listener would reset them. Those that complete later need `net.ipv4.tcp_migrate_req` and another listener of the port.
+/// It does not replace this: not every kernel wakes the other listener for a connection that comes to it complete.
+///
+/// When `accept` fails for want of descriptors or memory, the loop rests 5 ms, doubling to 100 ms, and goes on.
 pub async fn accept_loop<const N: usize, F>(
     mut listeners: Listeners<N>,
     drain: Watch,
@@ -139,7 +141,7 @@ where
         }
     };
     if mode == Mode::Graceful {
-        hand_over_waiting(&listeners, &mut on_accept);
+        hand_over_waiting(listeners, &mut on_accept);
     }
     mode
 }
@@ -162,8 +164,9 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn hand_over_waiting<const N: usize>(listeners: &Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
-    for (index, listener) in listeners.sockets.iter().enumerate() {
+/// Closes each listener right behind its last connection, before another can complete.
+fn hand_over_waiting<const N: usize>(listeners: Listeners<N>, on_accept: &mut impl FnMut(Accepted)) {
+    for (index, listener) in listeners.sockets.into_iter().enumerate() {
         while let Ok((stream, peer)) = accept(&listener.0) {
             on_accept(Accepted { stream, peer, listener: index });
         }

@@ -5,7 +5,7 @@ mod text;
 mod tool;
 
 use super::renderer::{Applied, Backend, Drift, Renderer};
-use super::{Families, RedirectOptions, RuleError, RuleSet, redirection, routing};
+use super::{Families, RedirectOptions, RuleError, RuleSet, redirection, routing, succession};
 use crate::sysctl;
 use installed::Installed;
 use tool::Tool;
@@ -59,7 +59,8 @@ impl Iptables {
 
 impl Renderer for Iptables {
     fn apply(&self, rules: &RuleSet) -> Result<Applied, RuleError> {
-        let applied = routing::apply(&rules.routing)?;
+        let mut applied = routing::apply(&rules.routing)?;
+        applied.skipped.extend(succession::apply());
         for (tool, family) in self.tools(rules.routing.families) {
             let installed = installed::parse(&tool.save()?);
             tool.restore(&text::apply(rules, family, &installed), false)?;
@@ -83,6 +84,7 @@ impl Renderer for Iptables {
             }
         }
         drifts.extend(routing::verify(&rules.routing)?);
+        drifts.extend(succession::verify());
         Ok(drifts)
     }
 

@@ -6,7 +6,7 @@ mod expression;
 mod read;
 
 use super::renderer::{Applied, Backend, Drift, Renderer};
-use super::{Chain, Hook, RedirectOptions, RuleError, RuleSet, Stage, redirection, routing};
+use super::{Chain, Hook, RedirectOptions, RuleError, RuleSet, Stage, redirection, routing, succession};
 use batch::Batch;
 
 /// Our private table, of family `inet`.
@@ -34,7 +34,8 @@ impl Nftables {
 
 impl Renderer for Nftables {
     fn apply(&self, rules: &RuleSet) -> Result<Applied, RuleError> {
-        let applied = routing::apply(&rules.routing)?;
+        let mut applied = routing::apply(&rules.routing)?;
+        applied.skipped.extend(succession::apply());
         let mut batch = Batch::begin();
         replace(&mut batch, rules);
         batch.commit()?;
@@ -44,6 +45,7 @@ impl Renderer for Nftables {
     fn verify(&self, rules: &RuleSet) -> Result<Vec<Drift>, RuleError> {
         let mut drifts = read::compare(rules)?;
         drifts.extend(routing::verify(&rules.routing)?);
+        drifts.extend(succession::verify());
         Ok(drifts)
     }
 

@@ -31,11 +31,13 @@ pub struct Applied {
     pub loopback_raised: bool,
 }
 
-/// A part of the rules that the namespace cannot have, and does not need.
+/// What the namespace cannot have, and captures traffic without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skipped {
     /// IPv6 is disabled in the namespace (`net.ipv6.conf.lo.disable_ipv6`), so its rules and routes are left out.
     Ipv6Disabled,
+    /// `net.ipv4.tcp_migrate_req` cannot be set.
+    Succession,
 }
 
 impl fmt::Display for Skipped {
@@ -44,6 +46,10 @@ impl fmt::Display for Skipped {
             Self::Ipv6Disabled => {
                 f.write_str("IPv6 is disabled in the namespace: its redirection was left out")
             }
+            Self::Succession => f.write_str(
+                "net.ipv4.tcp_migrate_req cannot be set in the namespace (Linux 5.14 and a writable /proc/sys are \
+                 needed): a connection that begins in the moment in which a proxy is replaced may be reset",
+            ),
         }
     }
 }

@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("every_missing_iptables_legacy_rule_is_noticed", || every_missing_iptables_rule_is_noticed(2)),
     ("every_missing_route_is_noticed", every_missing_route_is_noticed),
     ("altered_routing_is_noticed", altered_routing_is_noticed),
+    ("a_switch_that_is_off_is_noticed", a_switch_that_is_off_is_noticed),
     ("altered_nft_rules_are_noticed", altered_nft_rules_are_noticed),
     ("altered_iptables_rules_are_noticed", altered_iptables_rules_are_noticed),
 ];
@@ -163,6 +164,23 @@ fn altered_routing_is_noticed() {
         left.iter().any(|d| matches!(d, Drift::Unexpected(what) if what.starts_with("IPv6 routing rule"))),
         "{left:?}"
     );
+}
+
+fn a_switch_that_is_off_is_noticed() {
+    const SWITCH: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
+    let value = |namespace: &Namespace| namespace.run(|| std::fs::read_to_string(SWITCH)).unwrap().unwrap();
+    let rules = redirection(&RedirectOptions::default());
+    for (_, renderer) in renderers() {
+        let namespace = Namespace::create().unwrap();
+        assert_eq!(value(&namespace).trim(), "0");
+        apply(&namespace, renderer.as_ref(), &rules);
+        assert_eq!(value(&namespace).trim(), "1");
+        namespace.run(|| std::fs::write(SWITCH, "0")).unwrap().unwrap();
+        only_missing(&namespace, renderer.as_ref(), &rules, SWITCH);
+        apply(&namespace, renderer.as_ref(), &rules);
+        namespace.run(|| renderer.remove(&rules)).unwrap().unwrap();
+        assert_eq!(value(&namespace).trim(), "1", "connections of a proxy that leaves would be lost");
+    }
 }
 
 /// Each line changes one thing in the default rules; `CHAIN:N` stands for the handle of the Nth rule of a chain.
