@@ -90,24 +90,3 @@ impl<S: Abort + ?Sized> Abort for &mut S {
         (**self).push_into(outlet);
     }
 }
-
-impl<S: Abort + ?Sized> Abort for Box<S> {
-    fn abort(&mut self) {
-        (**self).abort();
-    }
-    fn unsent(&self) -> bool {
-        (**self).unsent()
-    }
-    fn socket(&self) -> Option<&TcpStream> {
-        (**self).socket()
-    }
-    fn tap(&self) -> Option<Tap> {
-        (**self).tap()
-    }
-    fn pushes(&self) -> bool {
-        (**self).pushes()
-    }
-    fn push_into(&mut self, outlet: Arc<dyn Outlet>) {
-        (**self).push_into(outlet);
-    }
-}
