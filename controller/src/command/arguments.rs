@@ -42,7 +42,7 @@ pub(super) struct ServeArguments {
     #[arg(long, value_name = "DIR")]
     pub(super) state: PathBuf,
     /// Address and port for configuration and certificates, TLS only; may be given more than once; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS:PORT", required = true)]
+    #[arg(long, value_name = "ADDRESS:PORT", required = true, value_parser = address)]
     pub(super) listen: Vec<SocketAddr>,
     /// Further DNS name or address for the serving certificate; may be given more than once
     #[arg(long, value_name = "NAME")]
@@ -110,6 +110,11 @@ impl TokenArguments {
             (None, node) => node.as_ref().map(Caller::from),
         }
     }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wanted = "it is no address with a port up to 65535; write one such as 10.0.0.1:15012 or [::]:15012";
+    text.parse().map_err(|_| wanted.to_owned())
 }
 
 /// Where the admin server listens, if anywhere.

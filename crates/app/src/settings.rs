@@ -63,7 +63,7 @@ impl Environment {
             Some(value) if value.is_empty() => return None,
             Some(value) => value.clone(),
             None => {
-                self.problem(Problem::new(name, None, accepted, "it is not UTF-8 text"));
+                self.problem(Problem::new(name, None, accepted, "its bytes are not UTF-8"));
                 return None;
             }
         };
