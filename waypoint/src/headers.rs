@@ -19,7 +19,7 @@ pub fn upgrade(head: &Parts) -> Option<HeaderValue> {
     let asked = head.version == Version::HTTP_11 && names(&head.headers, CONNECTION, "upgrade");
     let to = head.headers.get(UPGRADE).filter(|_| asked)?;
     // HTTP/2 by upgrade was never used in earnest and is gone (RFC 9113 section 3.1).
-    (!to.as_bytes().eq_ignore_ascii_case(b"h2c")).then(|| to.clone())
+    (!names(&head.headers, UPGRADE, "h2c")).then(|| to.clone())
 }
 
 /// Whether the request is a gRPC call.
@@ -83,7 +83,9 @@ mod tests {
         assert_eq!(upgrade_of(Version::HTTP_11, &asked).as_deref(), Some("websocket"));
         assert_eq!(upgrade_of(Version::HTTP_2, &asked), None);
         assert_eq!(upgrade_of(Version::HTTP_11, &[("upgrade", "websocket")]), None);
-        assert_eq!(upgrade_of(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", "h2c")]), None);
+        for to in ["h2c", "H2C", "websocket, h2c"] {
+            assert_eq!(upgrade_of(Version::HTTP_11, &[("connection", "upgrade"), ("upgrade", to)]), None);
+        }
     }
 
     #[test]

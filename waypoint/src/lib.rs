@@ -25,6 +25,7 @@ pub mod server;
 pub mod session;
 pub mod settings;
 pub mod stale;
+pub mod strict;
 pub mod switch;
 pub mod target;
 pub mod tcp;

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use ambit_policy::request::strip_trailers;
 use ambit_telemetry::requests::RequestBytes;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -123,7 +124,12 @@ impl Shared {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(from) = &mut self.from else { return Poll::Ready(None) };
-        let frame = ready!(Pin::new(&mut *from).poll_frame(cx));
+        let mut frame = ready!(Pin::new(&mut *from).poll_frame(cx));
+        if let Some(Ok(frame)) = &mut frame
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            strip_trailers(trailers);
+        }
         self.begun = true;
         let ended = frame.is_none() || from.is_end_stream();
         match &frame {

@@ -3,10 +3,11 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use ambit_telemetry::requests::RequestFlags;
 use ambit_transport::{Ahead, Mode};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -16,6 +17,7 @@ use crate::body::ResponseBody;
 use crate::exchange::exchange;
 use crate::network::{Network, Stream};
 use crate::session::Session;
+use crate::strict::{Fault, Gate, Http1, Http2, Verdict};
 
 /// Largest head of a request, and most fields in it (Envoy's defaults): 431 beyond.
 const HEAD: usize = 60 * 1024;
@@ -36,6 +38,9 @@ pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahea
     let drain = session.drain.clone();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE).max_headers(HEADERS).max_header_size(HEAD);
+    let verdict = Verdict::default();
+    let stream = Gate::new(stream, Http1::until(session.switched.clone()), verdict.clone());
+    let of = session.clone();
     let service = service_fn(move |request| answer(session.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
     let ended = tokio::select! {
@@ -52,7 +57,7 @@ pub async fn http1<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahea
             }
         }
     };
-    say(ended);
+    say(&of, &verdict, ended);
 }
 
 /// Serves HTTP/2 until the client ends it. A drain lets the requests that are under way end (GOAWAY).
@@ -66,6 +71,9 @@ pub async fn http2<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahea
         .initial_stream_window_size(STREAM_WINDOW)
         .max_header_list_size(HEAD as u32)
         .max_pending_accept_reset_streams(RESETS);
+    let verdict = Verdict::default();
+    let stream = Gate::new(stream, Http2::default(), verdict.clone());
+    let of = session.clone();
     let service = service_fn(move |request| answer(session.clone(), request));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
@@ -82,13 +90,27 @@ pub async fn http2<N: Network, S: Stream>(session: Arc<Session<N>>, stream: Ahea
             }
         }
     };
-    say(ended);
+    say(&of, &verdict, ended);
 }
 
-fn say(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's HTTP connection ended");
-    }
+/// What the client's bytes were refused for is counted as a request of its own: 400, or what else it was told, with `DPE`.
+fn say<N: Network>(session: &Session<N>, verdict: &Verdict, ended: hyper::Result<()>) {
+    let Err(error) = ended else { return };
+    tracing::debug!(%error, "a client's HTTP connection ended");
+    let fault = verdict.fault();
+    let status = match fault {
+        Some(Fault::Slow) => StatusCode::REQUEST_TIMEOUT,
+        None if error.is_parse_too_large() => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        None if !error.is_parse() => return,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    let mut report = session.request_report(Instant::now());
+    report.code(status.as_u16()).flag(RequestFlags::CLIENT_PROTOCOL);
+    report.details(format!(
+        "request_refused{{{}}}",
+        fault.map_or_else(|| error.to_string(), |fault| fault.to_string())
+    ));
+    report.finish();
 }
 
 async fn answer<N: Network>(

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, TraceParent};
@@ -48,6 +49,8 @@ pub struct Session<N: Network> {
     pub destination: Arc<ambit_policy::request::Destination>,
     /// What applications are told of the client, where they are.
     pub certificate_header: Option<HeaderValue>,
+    /// Whether the connection's bytes are no HTTP any more: an endpoint has agreed to an upgrade.
+    pub switched: Arc<AtomicBool>,
     /// The end.
     pub drain: Watch,
 }

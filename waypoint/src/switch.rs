@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use ambit_policy::request::strip_connection;
@@ -38,6 +39,7 @@ pub fn switch<N: Network>(
     head.extensions.clear();
     report.code(head.status.as_u16()).details("via_upstream");
     report.bytes().response(head_size(&head.headers));
+    session.switched.store(true, Ordering::Relaxed);
     let session = session.clone();
     tokio::spawn(async move {
         let bytes = report.bytes();

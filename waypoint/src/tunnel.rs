@@ -151,6 +151,7 @@ impl<N: Network> Tunnel<N> {
             caller: caller.into(),
             destination: destination.into(),
             certificate_header,
+            switched: Arc::default(),
             drain: self.drain.clone(),
         })
     }

@@ -9,12 +9,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_hbone::Key;
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 
 use crate::body::Progress;
 use crate::replay::RequestBody;
+use crate::strict::{Interims, check_response};
 
 pub use connect::{lease, open};
 pub use error::{ConnectError, SendError};
@@ -72,17 +74,29 @@ impl Sender {
 /// There is no response; with it, whether the connection had served before.
 pub async fn send(
     mut lease: Lease,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     progress: Arc<Progress>,
 ) -> Result<(Response<Incoming>, Lease), (SendError, bool)> {
     let reused = lease.is_reused();
-    let sent = match lease.sender() {
-        Some(Sender::Http1(sender)) => sender.try_send_request(request).await,
-        Some(Sender::Http2(sender, _)) => sender.try_send_request(request).await,
-        None => return Err((SendError::Gone, reused)),
+    let upgrade = request.headers().get(UPGRADE).cloned();
+    let interims = Interims::default();
+    let counted = interims.clone();
+    hyper::ext::on_informational(&mut request, move |_| counted.count());
+    let sending = async {
+        match lease.sender() {
+            Some(Sender::Http1(sender)) => Some(sender.try_send_request(request).await),
+            Some(Sender::Http2(sender, _)) => Some(sender.try_send_request(request).await),
+            None => None,
+        }
     };
+    let sent = tokio::select! {
+        sent = sending => sent,
+        ambiguous = interims.too_many() => return Err((ambiguous.into(), reused)),
+    };
+    let Some(sent) = sent else { return Err((SendError::Gone, reused)) };
     match sent {
         Ok(response) => {
+            check_response(&response, upgrade.as_ref()).map_err(|ambiguous| (ambiguous.into(), reused))?;
             lease.follow(progress);
             Ok((response, lease))
         }

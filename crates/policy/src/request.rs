@@ -50,7 +50,7 @@ pub use fields::{decoded, query_pairs};
 pub use filters::Filters;
 pub use grpc::{grpc_response, grpc_status, grpc_timeout, told_status};
 pub use head::Head;
-pub use hop::{strip_claims_about_the_client, strip_connection};
+pub use hop::{strip_claims_about_the_client, strip_connection, strip_trailers};
 pub use path::{InvalidPath, normalize};
 pub use redirect::{Location, Redirection};
 pub use retry::{Retries, RetryPolicy, Timers};

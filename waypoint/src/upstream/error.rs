@@ -9,6 +9,7 @@ use ambit_transport::DialError;
 
 use crate::body::Progress;
 use crate::reply::Reply;
+use crate::strict::Ambiguous;
 
 /// No connection to the endpoint.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum SendError {
     /// What it answered is no HTTP.
     #[error("the endpoint's answer is malformed: {0}")]
     Malformed(hyper::Error),
+    /// What it answered could be read in more than one way.
+    #[error("the endpoint's answer is refused: {0}")]
+    Ambiguous(#[from] Ambiguous),
     /// The client's own body broke off.
     #[error("the client broke off the request: {0}")]
     Client(hyper::Error),
@@ -74,7 +78,9 @@ impl SendError {
         match self {
             Self::Gone => End::Reset { sent: false, reused },
             Self::Refused(_) => End::Refused,
-            Self::Reset(_) | Self::Closed(_) | Self::Malformed(_) => End::Reset { sent: true, reused },
+            Self::Reset(_) | Self::Closed(_) | Self::Malformed(_) | Self::Ambiguous(_) => {
+                End::Reset { sent: true, reused }
+            }
             Self::Client(_) => End::Terminal,
         }
     }
@@ -84,7 +90,7 @@ impl SendError {
         let (flags, reason) = match self {
             Self::Gone | Self::Closed(_) => (RequestFlags::ENDED_BY_ENDPOINT, "connection termination"),
             Self::Refused(_) | Self::Reset(_) => (RequestFlags::RESET_BY_ENDPOINT, "remote reset"),
-            Self::Malformed(_) => (RequestFlags::ENDPOINT_PROTOCOL, "protocol error"),
+            Self::Malformed(_) | Self::Ambiguous(_) => (RequestFlags::ENDPOINT_PROTOCOL, "protocol error"),
             Self::Client(_) => (RequestFlags::DISCONNECTED, "local reset"),
         };
         Reply::upstream(flags, reason, format!("upstream_reset_before_response_started{{{self}}}"))

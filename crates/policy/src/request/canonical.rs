@@ -108,6 +108,9 @@ pub enum Refusal {
     /// A header of HTTP/1 connections on HTTP/2.
     #[error("an HTTP/2 request has a header of HTTP/1 connections")]
     ConnectionHeader,
+    /// A target with a scheme that is neither `http` nor `https`.
+    #[error("the request's scheme is not http or https")]
+    Scheme,
     /// `CONNECT host:port`.
     #[error("CONNECT is not offered here")]
     Connect,
@@ -140,10 +143,17 @@ impl Request {
             return Err(Refusal::Method);
         }
         framing::check(version, &headers)?;
+        if uri.scheme_str().is_some_and(|scheme| scheme != "http" && scheme != "https") {
+            return Err(Refusal::Scheme);
+        }
         let authority = authority(uri, &headers)?;
         let Some(target) = uri.path_and_query() else { return Err(Refusal::Connect) };
         let path = match target.path() {
             "*" if method == Method::OPTIONS => "*".to_owned(),
+            // `:path` without a path (RFC 9113 section 8.3.1); a URL may do without.
+            _ if version >= Version::HTTP_2 && target.as_str().starts_with('?') => {
+                return Err(InvalidPath::Relative.into());
+            }
             path => normalize(path, level)?,
         };
         headers.remove(HOST);

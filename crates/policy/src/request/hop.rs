@@ -21,6 +21,19 @@ const KEPT: [HeaderName; 12] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
+/// Further headers that mean something only before a body.
+const ONLY_IN_HEADS: [HeaderName; 9] = [
+    header::CONTENT_ENCODING,
+    header::CONTENT_RANGE,
+    header::EXPECT,
+    header::MAX_FORWARDS,
+    header::RANGE,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::WWW_AUTHENTICATE,
+];
+
 /// Removes the headers of the connection that a message came on, also those that its `Connection` header names. `TE:
 /// trailers` stays. With `upgrade`, so does `Upgrade`, beside `Connection: upgrade`.
 pub fn strip_connection(headers: &mut HeaderMap, upgrade: bool) {
@@ -57,6 +70,16 @@ fn accepts_trailers(value: &HeaderValue) -> bool {
     codings
         .map(|coding| coding.split(';').next().unwrap_or_default().trim())
         .any(|coding| coding.eq_ignore_ascii_case("trailers"))
+}
+
+/// Removes from trailers what only a head may say (RFC 9110 section 6.5.1): how the message is read, where it goes, and who
+/// sent it. An application that merges trailers into headers would believe them after everybody else was done judging.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    strip_claims_about_the_client(trailers);
+    strip_connection(trailers, false);
+    for name in KEPT.iter().chain(&ONLY_IN_HEADS) {
+        trailers.remove(name);
+    }
 }
 
 /// Removes what a client may not say about itself: `x-forwarded-client-cert`, `x-envoy-*` and `x-ambit-*`.
@@ -125,5 +148,24 @@ mod tests {
         ]);
         strip_claims_about_the_client(&mut map);
         assert_eq!(map, headers(&[("x-env", "1")]));
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_is_judged() {
+        let mut map = headers(&[
+            ("grpc-status", "0"),
+            ("x-checksum", "a"),
+            ("content-length", "1"),
+            ("transfer-encoding", "chunked"),
+            ("host", "a"),
+            ("authorization", "a"),
+            ("te", "trailers"),
+            ("x-forwarded-client-cert", "a"),
+            ("x-envoy-a", "a"),
+        ]);
+        strip_trailers(&mut map);
+        let mut names: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["grpc-status", "x-checksum"]);
     }
 }

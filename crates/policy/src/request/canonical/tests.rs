@@ -98,6 +98,8 @@ fn ambiguous_requests_are_refused() {
             &[H, ("transfer-encoding", "chunked"), ("transfer-encoding", "identity")],
             Refusal::TransferCoding,
         ),
+        (ONE, "GET", "ftp://a/", &[H], Refusal::Scheme),
+        (TWO, "GET", "http://a?b", &[H], Refusal::Path(InvalidPath::Relative)),
         (TWO, "GET", "/", &[H, ("connection", "close")], Refusal::ConnectionHeader),
         (TWO, "GET", "/", &[H, ("transfer-encoding", "chunked")], Refusal::ConnectionHeader),
         (TWO, "GET", "/", &[H, ("te", "gzip")], Refusal::ConnectionHeader),
