@@ -19,6 +19,7 @@ use ambit_transport::drain;
 use ambit_transport::listen::{ListenOptions, tcp_listener};
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -32,6 +33,9 @@ use crate::stale::close_stale;
 
 /// Pause before a certificate that was not given is asked about again.
 const CERTIFICATE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long the last bytes of what was carried may take on their way into the tunnels.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// Runs the waypoint on the control thread until it has drained.
 ///
@@ -75,6 +79,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let listener = tcp_listener(listen_address(&settings), &listen_options(&settings))?;
     let listening = listener.local_addr()?;
     tokio::spawn(certify(certificates.clone(), settings.identity.clone(), certified));
+    let leaving_last = proxies.clone();
     let tunnels = (workers.clone(), proxies, load);
     tokio::spawn(async move {
         if configured.complete(synced, leaving.clone()).await {
@@ -99,6 +104,10 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
         failed = workers.failed() => anyhow::bail!(failed),
     }
     let drained = shutdown.drain(&drain, settings.drain).await;
+    let finished = join_all(leaving_last.iter().map(|proxy| proxy.tunnels.finish()));
+    if tokio::time::timeout(LAST_BYTES, finished).await.is_err() {
+        tracing::debug!("tunnels are still open {LAST_BYTES:?} after their last stream: ending without them");
+    }
     tracing::info!("drained: {drained:?}");
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The process: starts the parts in order, waits for the end, drains.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambit_app::certificate_metrics::CertificateMetrics;
 use ambit_app::{Load, Operators, Readiness, Shutdown, Workers};
@@ -12,6 +13,7 @@ use ambit_telemetry::traffic::{Traffic, TrafficLimits};
 use ambit_transport::drain;
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -22,6 +24,9 @@ use crate::pods::Pods;
 use crate::proxy::{Proxy, buffers};
 use crate::settings::Settings;
 use crate::stale::close_stale;
+
+/// How long the last bytes of what was carried may take on their way into the tunnels.
+const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// Runs ztunnel on the control thread until it has drained.
 ///
@@ -71,6 +76,7 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let synced = follow_controller(&settings, writer, XdsMetrics::register(&registry))?;
     let metrics = WorkloadManagerMetrics::register(&registry);
     let ends = leaving.clone();
+    let leaving_last = proxies.clone();
     let capture = Capture::new(workers.clone(), proxies, load);
     if let Some(pods) = Pods::new(capture, metrics, readiness, leaving) {
         let agent = ambit_zds::client::Client::new(&settings.agent_socket);
@@ -91,6 +97,10 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
         failed = workers.failed() => anyhow::bail!(failed),
     }
     let drained = shutdown.drain(&drain, settings.drain).await;
+    let finished = join_all(leaving_last.iter().map(|proxy| proxy.tunnels.finish()));
+    if tokio::time::timeout(LAST_BYTES, finished).await.is_err() {
+        tracing::debug!("tunnels are still open {LAST_BYTES:?} after their last stream: ending without them");
+    }
     tracing::info!("drained: {drained:?}");
     Ok(())
 }

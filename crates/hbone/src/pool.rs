@@ -6,13 +6,14 @@ mod slots;
 mod sweep;
 mod task;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambit_transport::Ahead;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, Empty};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::client::{ConnectRequest, OpenError, Opened, ResponseHead, Unopened};
 use crate::settings::ClientSettings;
@@ -66,6 +67,8 @@ pub struct Pool<C: Connector> {
 struct Shared {
     settings: PoolSettings,
     slots: Mutex<Slots>,
+    /// A tunnel or a dial is out of the books.
+    ended: Notify,
 }
 
 impl<C: Connector> Pool<C> {
@@ -74,7 +77,7 @@ impl<C: Connector> Pool<C> {
         let slots = Slots::new(settings.client.max_streams.max(1));
         Self {
             connector: Arc::new(connector),
-            shared: Arc::new(Shared { settings, slots: Mutex::new(slots) }),
+            shared: Arc::new(Shared { settings, slots: Mutex::new(slots), ended: Notify::new() }),
         }
     }
 
@@ -157,11 +160,26 @@ impl<C: Connector> Pool<C> {
         drop(dropped);
     }
 
+    /// Takes no new streams into any tunnel, and resolves when the last one has sent what its streams left in it. A process
+    /// that ends earlier cuts off the end of what it carried. The caller bounds the wait.
+    pub async fn finish(&self) {
+        self.drain(|_| true);
+        loop {
+            let mut ended = pin!(self.shared.ended.notified());
+            ended.as_mut().enable();
+            if self.shared.slots.lock().is_empty() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Cuts the tunnels of matching keys with everything in them, and fails who waits for one. For a pod that is gone
     /// and for a certificate that is revoked.
     pub fn close(&self, matches: impl Fn(&Key) -> bool) {
         let closed = self.shared.slots.lock().close(matches);
         closed.finish();
+        self.shared.ended.notify_waiters();
     }
 
     /// [`Self::close`] for every key that `keep` refuses.

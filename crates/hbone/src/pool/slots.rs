@@ -309,6 +309,11 @@ impl Slots {
         again
     }
 
+    /// Whether there is no tunnel, no dial and nobody who waits for one.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for slot in self.slots.values() {

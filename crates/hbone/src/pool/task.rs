@@ -82,6 +82,7 @@ impl Dialing {
         self.settled = true;
         if let Some(shared) = self.shared.upgrade() {
             shared.slots.lock().failed(self.slot, self.dial, error);
+            shared.ended.notify_waiters();
         }
     }
 }
@@ -105,6 +106,7 @@ impl Drop for Member {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.slots.lock().ended(self.slot, self.number);
+            shared.ended.notify_waiters();
         }
     }
 }
