@@ -2,15 +2,20 @@
 
 use std::{error::Error, io};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 13] = [
     "proto/ambit/l7.proto",
+    "proto/envoy/auth.proto",
     "proto/envoy/core.proto",
     "proto/envoy/discovery.proto",
+    "proto/envoy/http_status.proto",
     "proto/google/rpc/status.proto",
     "proto/istio/authorization.proto",
     "proto/istio/certificate.proto",
     "proto/istio/workload.proto",
     "proto/istio/zds.proto",
+    "proto/opentelemetry/collector.proto",
+    "proto/opentelemetry/common.proto",
+    "proto/opentelemetry/trace.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -14,6 +14,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("ambit-policy", 1),
     ("ambit-telemetry", 1),
     ("ambit-netns", 1),
+    ("ambit-external", 2),
     ("ambit-hbone", 2),
     ("ambit-xds", 2),
     ("ambit-zds", 2),
@@ -31,7 +32,17 @@ const LEVELS: &[(&str, u8)] = &[
 
 /// Who may depend directly on what only a few may see.
 const ONLY: &[(&str, &[&str])] = &[
-    ("ambit-proto", &["ambit-xds", "ambit-zds", "ambit-identity", "ambit-controller", "ambit-tests"]),
+    (
+        "ambit-proto",
+        &[
+            "ambit-xds",
+            "ambit-zds",
+            "ambit-external",
+            "ambit-identity",
+            "ambit-controller",
+            "ambit-tests",
+        ],
+    ),
     ("ambit-kubernetes", &["ambit-controller", "ambit-agent", "ambit-cli", "ambit-tests"]),
     ("rustls", &["ambit-identity"]),
     ("tokio-rustls", &["ambit-identity"]),

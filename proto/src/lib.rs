@@ -35,10 +35,19 @@ pub mod istio {
     pub use super::generated::istio::workload::zds;
 }
 
-/// Envoy's discovery protocol, the part that carries Istio's messages.
+/// Envoy's discovery protocol, the part that carries Istio's messages, and its external authorization.
 pub mod envoy {
     pub use super::generated::envoy::config::core::v3 as core;
+    pub use super::generated::envoy::service::auth::v3 as auth;
     pub use super::generated::envoy::service::discovery::v3 as discovery;
+    pub use super::generated::envoy::r#type::v3 as kinds;
+}
+
+/// Spans, as collectors take them.
+pub mod opentelemetry {
+    pub use super::generated::opentelemetry::proto::collector::trace::v1 as collector;
+    pub use super::generated::opentelemetry::proto::common::v1 as common;
+    pub use super::generated::opentelemetry::proto::trace::v1 as trace;
 }
 
 /// Google's message for a failure.
