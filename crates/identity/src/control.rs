@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 pub use error::ControlError;
 pub use roots::RootCa;
+pub(crate) use roots::SYSTEM_BUNDLES;
 pub use settings::ControlSettings;
 use settings::Target;
 

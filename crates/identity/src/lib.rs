@@ -4,6 +4,7 @@
 //! Nothing here takes a process-wide default: the crypto provider is a value ([`provider::Provider`]) that travels
 //! with each key.
 
+pub mod application;
 pub mod authority;
 pub mod certificate;
 pub mod certificates;
@@ -25,6 +26,7 @@ mod san;
 #[cfg(test)]
 mod testing;
 
+pub use application::ApplicationTls;
 pub use authority::Authority;
 pub use certificate::Certificate;
 pub use certificates::Certificates;

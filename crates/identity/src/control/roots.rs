@@ -9,7 +9,7 @@ use super::ControlError;
 use crate::pem;
 
 /// Where distributions keep the machine's roots.
-const SYSTEM_BUNDLES: [&str; 4] = [
+pub(crate) const SYSTEM_BUNDLES: [&str; 4] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
