@@ -85,7 +85,8 @@ impl Resource {
             Self::Policy(policy) => policy.targets.clone(),
             Self::Authentication(authentication) => authentication.targets.clone(),
             Self::Telemetry(telemetry) => telemetry.targets.clone(),
-            Self::DestinationRule(_) | Self::Gateway(_) | Self::Labels(_) | Self::Mesh(_) => Vec::new(),
+            Self::DestinationRule(rule) => vec![rule.target()],
+            Self::Gateway(_) | Self::Labels(_) | Self::Mesh(_) => Vec::new(),
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Two passes over the endpoints, no allocation: the first finds the best rank and the weight that has it, the second
 //! walks to the one that the random number names.
 
+mod candidates;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use ambit_model::snapshot::Endpoint;
 use ambit_model::workload::Health;
 use ambit_model::{Service, Snapshot, Workload};
 use rand::{Rng, RngExt};
+
+pub use candidates::{Candidate, candidates};
 
 /// An IP family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::matching::Share;
-use super::object::ObjectKey;
+use super::object::{ObjectKey, Target};
 use crate::Text;
+use crate::service::ServiceKey;
 
 /// One rule. What a subset says goes before what the rule says, block by block; what a port says replaces both as a
 /// whole.
@@ -30,6 +31,17 @@ pub struct DestinationRule {
     pub subsets: Vec<Subset>,
     /// Why it cannot be obeyed: requests to its host are answered 503.
     pub invalid: Option<Text>,
+}
+
+impl DestinationRule {
+    /// What is called by it: who cannot read the rule must not call that at all. The namespace of the host is not
+    /// known here: the rule's own stands for it.
+    pub fn target(&self) -> Target {
+        match self.host.starts_with('*') {
+            true => Target::Mesh,
+            false => Target::Service(ServiceKey::new(&self.key.namespace, &self.host)),
+        }
+    }
 }
 
 /// A part of a service's endpoints.

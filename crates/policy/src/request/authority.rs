@@ -38,6 +38,11 @@ impl Authority {
         Some(Self { text, host, port })
     }
 
+    /// Of what names nobody.
+    pub(super) fn nobody() -> Self {
+        Self { text: String::new(), host: 0, port: None }
+    }
+
     /// Host, and port where the client named one.
     pub fn as_str(&self) -> &str {
         &self.text

@@ -12,6 +12,7 @@ mod compile;
 mod condition;
 mod matching;
 mod pattern;
+mod streams;
 mod template;
 
 use ambit_model::Text;
@@ -107,6 +108,17 @@ impl PolicySet {
             set.unusable.push(Unusable { key, dry_run: false, why: each.reason.clone() });
         }
         set
+    }
+
+    /// The same for connections whose bytes are no requests: judged as [`Request::of_stream`].
+    pub fn compile_streams<'a>(
+        policies: impl IntoIterator<Item = &'a RequestPolicy>,
+        unreadable: impl IntoIterator<Item = &'a Unreadable>,
+        mesh: &MeshConfig,
+    ) -> Self {
+        let policies: Vec<RequestPolicy> = policies.into_iter().map(streams::for_streams).collect();
+        let unreadable: Vec<&Unreadable> = unreadable.into_iter().collect();
+        Self::compile(&policies, unreadable, mesh)
     }
 
     /// Whether no policy applies.

@@ -175,6 +175,23 @@ impl Request {
         })
     }
 
+    /// What policies for connections look at ([`super::PolicySet::compile_streams`]): a request that asks nothing.
+    pub fn of_stream(client: Arc<Client>, destination: Arc<Destination>) -> Self {
+        Self {
+            method: Method::CONNECT,
+            scheme: Scheme::Http,
+            version: Version::HTTP_10,
+            headers: HeaderMap::new(),
+            remote_ip: client.ip,
+            client,
+            destination,
+            token: None,
+            authority: Authority::nobody(),
+            path: String::new(),
+            query: None,
+        }
+    }
+
     /// Host and port as the client sent them, made equal.
     pub fn authority(&self) -> &Authority {
         &self.authority

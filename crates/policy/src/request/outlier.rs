@@ -165,6 +165,11 @@ impl Outliers {
         self.records.values().filter(|record| record.phase != Phase::In).count()
     }
 
+    /// Whether any endpoint has failed of late: where none has, a success need not be reported.
+    pub fn is_watching(&self) -> bool {
+        !self.records.is_empty()
+    }
+
     /// Whether ejections are not obeyed, because fewer of `total` endpoints are left than the rule demands.
     pub fn is_suspended(&self, total: usize) -> bool {
         let left = total.saturating_sub(self.ejected()) as u128;

@@ -32,7 +32,9 @@ impl Scope<'_> {
 
 /// Whether requests to its targets are answered 500: of a kind that is not known either.
 pub(super) fn is_about_routes(unreadable: &Unreadable) -> bool {
-    !matches!(kind(unreadable), "AuthorizationPolicy" | "RequestAuthentication" | "Telemetry")
+    let about_calls = ["DestinationRule", "BackendTLSPolicy", "XBackendTrafficPolicy"];
+    let about_others = ["AuthorizationPolicy", "RequestAuthentication", "Telemetry"];
+    !about_calls.contains(&kind(unreadable)) && !about_others.contains(&kind(unreadable))
 }
 
 /// The kind in an object's name on the wire.

@@ -77,6 +77,11 @@ impl StreamTable {
         Self { unreadable, consumers: consumers.collect(), producers: entries(producers, patterns) }
     }
 
+    /// Whether it says anything.
+    pub fn is_empty(&self) -> bool {
+        self.unreadable.is_none() && self.producers.is_empty() && self.consumers.is_empty()
+    }
+
     /// The rule for a connection. Its server name is [`Destination::server_name`].
     pub fn route(&self, client: &Client, destination: &Destination) -> StreamOutcome<'_> {
         if let Some(reason) = &self.unreadable {

@@ -48,6 +48,11 @@ impl RequestFlags {
         self == Self::NONE
     }
 
+    /// Whether the request ended by the client, or by a limit here: no endpoint is to blame.
+    pub fn is_ours(self) -> bool {
+        self.contains(Self::DISCONNECTED) || self.contains(Self::OVERFLOW)
+    }
+
     /// Whether all flags of `other` are in it.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
