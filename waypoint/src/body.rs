@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
+use ambit_policy::request::outlier::{Outcome, http_status};
 use ambit_policy::request::told_status;
 use ambit_telemetry::requests::{RequestBytes, RequestFlags, RequestReport};
 use bytes::Bytes;
@@ -21,6 +22,9 @@ pub enum BodyError {
     /// The other side's connection failed.
     #[error("the body ended early: {0}")]
     Http(#[from] hyper::Error),
+    /// The copy of a body fell behind, or its original broke off.
+    #[error("the copy of the body is not whole")]
+    Lost,
     /// The request may not take longer.
     #[error("the response did not end in time")]
     TimedOut,
@@ -64,6 +68,10 @@ pub struct ResponseBody {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most bodies are the large one; a box would cost each an allocation"
+)]
 enum Source {
     Local(Option<Bytes>),
     Endpoint { body: Incoming, lease: Option<Lease> },
@@ -112,8 +120,19 @@ impl ResponseBody {
         }
     }
 
+    /// The endpoint has broken off.
+    fn broken(&mut self) {
+        if let Source::Endpoint { lease, .. } = &mut self.from
+            && let Some(mut lease) = lease.take()
+            && let Some(held) = lease.held()
+        {
+            held.failed();
+        }
+    }
+
     fn timed_out(&mut self) {
         self.deadline = None;
+        self.broken();
         if let Some(mut report) = self.report.take() {
             report.flag(RequestFlags::TIMED_OUT).details("response_timeout_after_response_started");
             report.finish();
@@ -121,6 +140,7 @@ impl ResponseBody {
     }
 
     fn failed(&mut self, error: &hyper::Error) {
+        self.broken();
         if let Some(mut report) = self.report.take() {
             report.flag(RequestFlags::ENDED_BY_ENDPOINT);
             report.details(format!("upstream_reset_after_response_started{{{error}}}"));
@@ -158,6 +178,11 @@ impl Body for ResponseBody {
                     && let (Some(status), Some(report)) = (told_status(trailers), &mut this.report)
                 {
                     report.grpc_status(status);
+                    if let Source::Endpoint { lease: Some(lease), .. } = &mut this.from
+                        && let Some(held) = lease.held()
+                    {
+                        held.tell(Outcome::Status(http_status(status)));
+                    }
                 }
                 if this.is_end_stream() {
                     this.ended();

@@ -14,10 +14,12 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::body::{ResponseBody, head_size};
-use crate::forward::{Answered, Onward, forward};
+use crate::forward::forward;
 use crate::headers::{CLIENT_CERT, FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, request_id, upgrade};
 use crate::judge::judge;
+use crate::mirror::mirror;
 use crate::network::Network;
+use crate::onward::Onward;
 use crate::replay::Replay;
 use crate::reply::Reply;
 use crate::rule::{Step, step};
@@ -48,32 +50,39 @@ pub async fn exchange<N: Network>(
     }
     let body = Replay::new(body, report.bytes());
     let rules = session.rules();
-    if let Err(reply) = judge(&rules, &mut asked) {
-        return reply.response(grpc, report);
-    }
+    let allowed = match judge(&session, &rules, &mut asked, &body).await {
+        Ok(allowed) => allowed,
+        Err(reply) => return reply.response(grpc, report),
+    };
     let onward = match rules.routes(session.target.port()).route(&asked) {
-        Outcome::NoRoutes => Onward::to_itself(&asked),
+        Outcome::NoRoutes => Ok(Onward::to_itself(&asked)),
         Outcome::NoMatch => {
-            let reply = Reply::new(StatusCode::NOT_FOUND, RequestFlags::NO_ROUTE, "", "route_not_found");
-            return reply.response(grpc, report);
+            Err(Reply::new(StatusCode::NOT_FOUND, RequestFlags::NO_ROUTE, "", "route_not_found"))
         }
-        Outcome::Unreadable(why) => {
-            return Reply::misconfigured(format!("route_unreadable{{{why}}}")).response(grpc, report);
-        }
+        Outcome::Unreadable(why) => Err(Reply::misconfigured(format!("route_unreadable{{{why}}}"))),
         Outcome::Rule { rule, taken } => match step(&session, &asked, rule, taken, &mut report).await {
-            Step::Onward(onward) => *onward,
-            Step::Answer(reply) => return reply.response(grpc, report),
+            Step::Onward(onward) => Ok(*onward),
+            Step::Answer(reply) => Err(reply),
         },
     };
-    match forward(&session, &asked, onward, upgrade, body, start, &mut report).await {
+    let answered = match onward {
+        Ok(onward) => {
+            mirror(&session, &asked, &onward, &body);
+            forward(&session, &asked, onward, upgrade, body, start, &mut report).await
+        }
+        Err(reply) => Err(reply),
+    };
+    let mut response = match answered {
         Ok(answered) if answered.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            switch(&session, switching, answered.response, report)
+            switch(&session, switching, answered, report)
         }
-        Ok(Answered { response, lease, onward, deadline }) => {
-            onward.respond(response, lease, deadline, report, grpc)
-        }
+        Ok(answered) => answered.respond(report, grpc),
         Err(reply) => reply.response(grpc, report),
+    };
+    for change in &allowed.response {
+        change.apply(response.headers_mut());
     }
+    response
 }
 
 /// The canonical request, with what this proxy says of it and without what no client may say.

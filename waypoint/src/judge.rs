@@ -1,4 +1,4 @@
-//! May this request pass? Its token first, then what policies say.
+//! May this request pass? What external services say first, then its token, then what policies say.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,18 +8,34 @@ use ambit_telemetry::requests::RequestFlags;
 use http::StatusCode;
 use http::header::WWW_AUTHENTICATE;
 
+use crate::ask::{Allowed, ask};
+use crate::network::Network;
+use crate::replay::Replay;
 use crate::reply::Reply;
 use crate::rules::ServiceRules;
+use crate::session::Session;
 
-/// Asks the rules of the request's service. A validated token stays with the request.
-pub fn judge(rules: &ServiceRules, request: &mut Request) -> Result<(), Reply> {
-    if !rules.policies.is_empty()
-        && let Some((provider, policy)) = rules.policies.providers(request).first()
-    {
-        // Whom it would ask is not asked by this proxy: what nobody allowed does not pass.
-        let details = format!("ext_authz_denied{{{}: provider {provider} is not asked}}", policy.policy);
-        return Err(denied(RequestFlags::UNAUTHORIZED, details));
+/// Asks external services, then the rules of the request's service. A validated token stays with the request.
+///
+/// # Errors
+/// It may not pass: what the client is told.
+pub async fn judge<N: Network>(
+    session: &Session<N>,
+    rules: &ServiceRules,
+    request: &mut Request,
+    body: &Replay,
+) -> Result<Allowed, Reply> {
+    let mut allowed = Allowed::default();
+    if !rules.policies.is_empty() {
+        let providers = rules.policies.providers(request);
+        if !providers.is_empty() {
+            allowed = ask(session, providers, request, body).await?;
+        }
     }
+    by_rules(rules, request).map(|()| allowed)
+}
+
+fn by_rules(rules: &ServiceRules, request: &mut Request) -> Result<(), Reply> {
     if !rules.authenticator.is_empty() {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         rules.authenticator.authenticate(request, now).map_err(|rejected| {
@@ -44,11 +60,8 @@ pub fn judge(rules: &ServiceRules, request: &mut Request) -> Result<(), Reply> {
     match judgement.verdict {
         Verdict::Allow { .. } => Ok(()),
         Verdict::Deny { reason } => {
-            Err(denied(RequestFlags::NONE, format!("rbac_access_denied_matched_policy[{reason}]")))
+            let details = format!("rbac_access_denied_matched_policy[{reason}]");
+            Err(Reply::new(StatusCode::FORBIDDEN, RequestFlags::NONE, "RBAC: access denied", details))
         }
     }
-}
-
-fn denied(flags: RequestFlags, details: String) -> Reply {
-    Reply::new(StatusCode::FORBIDDEN, flags, "RBAC: access denied", details)
 }

@@ -5,14 +5,22 @@
 //! control thread. `ARCHITECTURE.md` has the map.
 
 pub mod accept;
+pub mod affinity;
+pub mod ask;
 pub mod body;
+pub mod copy;
+pub mod destinations;
 pub mod endpoint;
 pub mod exchange;
 pub mod forward;
 pub mod headers;
+pub mod hello;
 pub mod judge;
 pub mod limiters;
+pub mod mirror;
 pub mod network;
+pub mod onward;
+pub mod outgoing;
 pub mod own;
 pub mod process;
 pub mod protocol;
@@ -21,6 +29,7 @@ pub mod replay;
 pub mod reply;
 pub mod rule;
 pub mod rules;
+pub mod sent;
 pub mod server;
 pub mod session;
 pub mod settings;
@@ -29,6 +38,7 @@ pub mod strict;
 pub mod switch;
 pub mod target;
 pub mod tcp;
+pub mod trace;
 pub mod tunnel;
 pub mod tunnels;
 pub mod upstream;

@@ -24,6 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::accept::accept;
+use crate::destinations::Destinations;
 use crate::limiters::Limiters;
 use crate::network::Kernel;
 use crate::proxy::{Proxy, buffers};
@@ -150,7 +151,7 @@ fn start_proxies(
     load: &Load,
 ) -> Vec<Arc<Proxy>> {
     let buffers = buffers(settings);
-    let limiters = Limiters::default();
+    let (limiters, destinations) = (Limiters::default(), Destinations::default());
     let proxy = |index: usize| {
         let proxy = Proxy::new(
             Arc::new(Kernel),
@@ -161,7 +162,9 @@ fn start_proxies(
             certificates.clone(),
             traffic.worker(),
         );
-        let proxy = Arc::new(proxy.on_worker(index, load.clone()).with_limiters(limiters.clone()));
+        let proxy = Arc::new(
+            proxy.on_worker(index, load.clone()).with_shared(limiters.clone(), destinations.clone()),
+        );
         workers.spawn_on(index, close_stale(proxy.clone(), settings.drain));
         proxy
     };

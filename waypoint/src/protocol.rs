@@ -46,7 +46,7 @@ pub async fn carries<S: AsyncRead + Unpin>(
 
 /// Reads ahead until `decide` says something about the bytes so far; `None` where it has not when the stream ends or
 /// fails, or when there are `most` of them.
-async fn peek<S: AsyncRead + Unpin, T>(
+pub(crate) async fn peek<S: AsyncRead + Unpin, T>(
     stream: &mut Ahead<S>,
     most: usize,
     decide: impl Fn(&[u8]) -> Option<T>,

@@ -10,11 +10,14 @@ use ambit_hbone::{ClientSettings, Pool, PoolSettings, Rotation, ServerSettings};
 use ambit_identity::certificates::FetchError;
 use ambit_identity::{Certificate, Certificates};
 use ambit_model::{Snapshot, Workload};
+use ambit_policy::request::limit::Places;
 use ambit_telemetry::traffic;
 use ambit_transport::{Handshakes, Limits};
 use ambit_xds::Configuration;
 
+use crate::destinations::Destinations;
 use crate::limiters::Limiters;
+use crate::mirror;
 use crate::network::{Kernel, Network};
 use crate::own::{Own, unannounced};
 use crate::rules::Rules;
@@ -35,6 +38,8 @@ pub struct Proxy<N: Network = Kernel> {
     pub rules: Rules,
     /// Rate limits at work.
     pub limiters: Limiters,
+    /// Where requests go.
+    pub destinations: Destinations,
     /// The certificate of this proxy.
     pub certificates: Certificates,
     /// Traffic counters.
@@ -45,6 +50,8 @@ pub struct Proxy<N: Network = Kernel> {
     pub rotation: Rotation,
     /// HTTP connections to endpoints.
     pub upstreams: Shelves,
+    /// Bounds copies of requests.
+    pub mirrors: Places,
     /// Bounds inbound handshakes.
     pub handshakes: Handshakes,
     /// How inbound tunnels are served.
@@ -86,6 +93,7 @@ impl<N: Network> Proxy<N> {
             tunnels: Pool::new(dialer, PoolSettings { client, idle_timeout: settings.tunnel_idle }),
             rotation: Rotation::default(),
             upstreams: Shelves::default(),
+            mirrors: Places::new(Some(mirror::MOST)),
             handshakes: Handshakes::default(),
             tunnel_server: ServerSettings { engine, buffers, ..ServerSettings::default() },
             unannounced: unannounced(&settings),
@@ -94,6 +102,7 @@ impl<N: Network> Proxy<N> {
             configuration,
             rules,
             limiters: Limiters::default(),
+            destinations: Destinations::default(),
             certificates,
             traffic,
             load: Load::new(1),
@@ -101,9 +110,9 @@ impl<N: Network> Proxy<N> {
         }
     }
 
-    /// With limits that other workers count in too.
-    pub fn with_limiters(self, limiters: Limiters) -> Self {
-        Self { limiters, ..self }
+    /// With limits that other workers count in too, and what they learn of destinations.
+    pub fn with_shared(self, limiters: Limiters, destinations: Destinations) -> Self {
+        Self { limiters, destinations, ..self }
     }
 
     /// As the proxy of the worker `worker`, which counts what it carries in `load`.

@@ -1,5 +1,6 @@
 //! A request's body, kept as far as it has been read while it may have to be sent again.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,13 +12,15 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::body::{BodyError, Progress, size};
+use crate::copy::{Copied, Copier, copy};
 
 /// Most bytes that are kept. Of a longer body nothing is: it is sent once.
 const MOST: usize = 64 * 1024;
 
-/// The client's body. Each try sends a [`RequestBody`] of it; there is one at a time.
+/// The client's body. Each try sends a [`Try`] of it; there is one at a time.
 #[derive(Debug)]
 pub struct Replay {
     shared: Arc<Mutex<Shared>>,
@@ -28,13 +31,17 @@ struct Shared {
     /// `None` once it has ended.
     from: Option<Incoming>,
     bytes: Arc<RequestBytes>,
-    /// What was read so far; `None` where it is not kept, or not any more.
-    kept: Option<Kept>,
+    /// What was read so far and is kept.
+    kept: Kept,
+    /// Whether more is kept, once it is sent.
+    keeping: bool,
+    /// Whether all that was read is kept.
+    whole: bool,
     /// Its length, where the client said it.
     length: Option<u64>,
-    /// Whether anything was read.
-    begun: bool,
     failed: bool,
+    /// Who gets a copy of what is read.
+    copies: SmallVec<[Copier; 1]>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +53,7 @@ struct Kept {
 
 /// The body of one try, on its way to an endpoint.
 #[derive(Debug)]
-pub struct RequestBody {
+pub struct Try {
     shared: Arc<Mutex<Shared>>,
     progress: Arc<Progress>,
     /// Kept frames that this try has sent, trailers included.
@@ -63,30 +70,68 @@ impl Replay {
         let shared = Shared {
             from: (!none).then_some(from),
             bytes,
-            kept: Some(Kept::default()),
+            kept: Kept::default(),
+            keeping: true,
+            whole: true,
             length,
-            begun: false,
             failed: false,
+            copies: SmallVec::new(),
         };
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
+    /// The first bytes of the body, `most` at most, and whether they are all of it. A try sends them all the same.
+    ///
+    /// # Errors
+    /// The client broke off.
+    pub async fn ahead(&self, most: usize) -> Result<(Bytes, bool), BodyError> {
+        poll_fn(|cx| {
+            let mut shared = self.shared.lock();
+            while shared.kept.bytes <= most && shared.from.is_some() {
+                if let Some(Err(error)) = ready!(shared.read(true, cx)) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await?;
+        let shared = self.shared.lock();
+        let whole = shared.from.is_none() && shared.kept.bytes <= most;
+        let mut bytes = shared.kept.data.concat();
+        bytes.truncate(most);
+        Ok((bytes.into(), whole))
+    }
+
+    /// A copy of the body, of which nothing was read yet: it follows what a try reads, and is lost where it falls behind.
+    pub fn copy(&self) -> Copied {
+        let mut shared = self.shared.lock();
+        let (copier, mut copied) = copy(shared.length);
+        // What was looked at ahead of any try.
+        let ahead = (0..shared.frames()).filter_map(|at| shared.kept(at)).all(|frame| copier.give(&frame));
+        match shared.from {
+            _ if !ahead => {}
+            None if shared.frames() > 0 => copier.end(),
+            Some(_) => shared.copies.push(copier),
+            None => copied.end(),
+        }
+        copied
+    }
+
     /// Nothing is kept: there will be no second try.
     pub fn forget(&self) {
-        self.shared.lock().kept = None;
+        self.shared.lock().keeping = false;
     }
 
     /// Whether all of it could be sent again now: it was kept as far as it was read, and no try holds it any more.
     pub fn is_possible(&self) -> bool {
         let shared = self.shared.lock();
-        let whole = shared.kept.is_some() || !shared.begun;
-        whole && !shared.failed && (shared.from.is_none() || Arc::strong_count(&self.shared) == 1)
+        shared.whole && !shared.failed && (shared.from.is_none() || Arc::strong_count(&self.shared) == 1)
     }
 
     /// The body for a try, from the beginning, and how far it has come.
-    pub fn body(&self) -> (RequestBody, Arc<Progress>) {
+    pub fn body(&self) -> (Try, Arc<Progress>) {
         let progress = Arc::<Progress>::default();
-        let body = RequestBody { shared: self.shared.clone(), progress: progress.clone(), at: 0, sent: 0 };
+        let body = Try { shared: self.shared.clone(), progress: progress.clone(), at: 0, sent: 0 };
         if body.is_end_stream() {
             progress.end();
         }
@@ -97,7 +142,7 @@ impl Replay {
 impl Shared {
     /// What has been kept at this place.
     fn kept(&self, at: usize) -> Option<Frame<Bytes>> {
-        let kept = self.kept.as_ref()?;
+        let kept = &self.kept;
         match kept.data.get(at) {
             Some(data) => Some(Frame::data(data.clone())),
             None if at == kept.data.len() => kept.trailers.clone().map(Frame::trailers),
@@ -106,23 +151,28 @@ impl Shared {
     }
 
     fn frames(&self) -> usize {
-        self.kept.as_ref().map_or(0, |kept| kept.data.len() + usize::from(kept.trailers.is_some()))
+        self.kept.data.len() + usize::from(self.kept.trailers.is_some())
     }
 
-    fn keep(&mut self, frame: &Frame<Bytes>) {
-        let Some(kept) = &mut self.kept else { return };
+    /// Keeps what was read; `ahead` of any try, whatever it is.
+    fn keep(&mut self, frame: &Frame<Bytes>, ahead: bool) {
+        if !ahead && !self.keeping {
+            self.whole = false;
+            return;
+        }
         if let Some(data) = frame.data_ref() {
-            kept.bytes += data.len();
-            kept.data.push(data.clone());
+            self.kept.bytes += data.len();
+            self.kept.data.push(data.clone());
         } else if let Some(trailers) = frame.trailers_ref() {
-            kept.trailers = Some(trailers.clone());
+            self.kept.trailers = Some(trailers.clone());
         }
-        if kept.bytes > MOST {
-            self.kept = None;
+        if !ahead && self.kept.bytes > MOST {
+            self.kept = Kept::default();
+            (self.keeping, self.whole) = (false, false);
         }
     }
 
-    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn read(&mut self, ahead: bool, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(from) = &mut self.from else { return Poll::Ready(None) };
         let mut frame = ready!(Pin::new(&mut *from).poll_frame(cx));
         if let Some(Ok(frame)) = &mut frame
@@ -130,24 +180,27 @@ impl Shared {
         {
             strip_trailers(trailers);
         }
-        self.begun = true;
         let ended = frame.is_none() || from.is_end_stream();
         match &frame {
             Some(Ok(frame)) => {
                 self.bytes.request(size(frame));
-                self.keep(frame);
+                self.keep(frame, ahead);
+                self.copies.retain(|copier| copier.give(frame));
             }
             Some(Err(_)) => self.failed = true,
             None => {}
         }
         if ended {
             self.from = None;
+            for copier in std::mem::take(&mut self.copies).iter().filter(|_| !self.failed) {
+                copier.end();
+            }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 }
 
-impl Body for RequestBody {
+impl Body for Try {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -159,7 +212,7 @@ impl Body for RequestBody {
         let mut shared = this.shared.lock();
         let frame = match shared.kept(this.at) {
             Some(frame) => Some(Ok(frame)),
-            None => ready!(shared.read(cx)),
+            None => ready!(shared.read(false, cx)),
         };
         match &frame {
             Some(Ok(frame)) => {

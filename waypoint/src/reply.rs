@@ -10,6 +10,9 @@ use http::{Response, StatusCode};
 
 use crate::body::{ResponseBody, head_size};
 
+/// Says that a limit was reached (Envoy's header).
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
+
 /// An answer of our own.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -55,6 +58,14 @@ impl Reply {
         let text =
             format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, flags, text, details)
+    }
+
+    /// 503 `UO`: a limit of the service was reached.
+    pub fn overflow(details: impl Into<Cow<'static, str>>) -> Self {
+        let details = format!("upstream_reset_before_response_started{{overflow: {}}}", details.into());
+        let mut reply = Self::upstream(RequestFlags::OVERFLOW, "overflow", details);
+        reply.headers.push((OVERLOADED, HeaderValue::from_static("true")));
+        reply
     }
 
     /// The response that says so, and the end of the report. A gRPC client is told in its own way: status 200 and the

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ambit_model::l7::route::{Abort, Action};
+use ambit_model::l7::route::{Abort, Action, Backend};
 use ambit_policy::request::{Choice, CompiledRule, CorsOutcome, Head, Request, inject};
 use ambit_telemetry::requests::{RequestFlags, RequestReport};
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 
-use crate::forward::Onward;
+use crate::affinity;
 use crate::network::Network;
+use crate::onward::Onward;
 use crate::reply::Reply;
 use crate::session::Session;
 
@@ -63,7 +64,7 @@ pub async fn step<N: Network>(
             let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             Step::Answer(Reply::new(status, RequestFlags::NONE, body.to_string(), "direct_response"))
         }
-        Action::Forward(_) => match rule.choose(&mut rand::rng()) {
+        Action::Forward(backends) => match kept(session, request, rule, backends) {
             Choice::Backend { index, backend, filters } => {
                 let mut head = Head::new(request, taken);
                 rule.filters().change_request(&mut head);
@@ -75,6 +76,26 @@ pub async fn step<N: Network>(
             Choice::Nowhere => Step::Answer(Reply::misconfigured("no_backend")),
         },
     }
+}
+
+/// The backend that a session's endpoint belongs to, whatever its weight; a new session's is drawn.
+fn kept<'r, N: Network>(
+    session: &Session<N>,
+    request: &Request,
+    rule: &'r CompiledRule,
+    backends: &[Backend],
+) -> Choice<'r> {
+    if let Some(known) = affinity::session(request, Some(rule)) {
+        let has = |backend: &Backend| {
+            session.call(Some(&backend.to)).is_ok_and(|call| call.current.has(&known.endpoint))
+        };
+        if let Some(index) = backends.iter().position(has)
+            && let kept @ Choice::Backend { .. } = rule.backend(index)
+        {
+            return kept;
+        }
+    }
+    rule.choose(&mut rand::rng())
 }
 
 fn limited<N: Network>(session: &Session<N>, request: &Request, rule: &CompiledRule) -> Option<Reply> {

@@ -4,7 +4,6 @@
 
 mod book;
 mod compile;
-mod obeyable;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use ambit_model::l7::MeshConfig;
 use ambit_model::service::ServiceKey;
 use ambit_model::table::Table;
 use ambit_model::{Change, Text};
-use ambit_policy::request::{Authenticator, PolicySet, RouteTable};
+use ambit_policy::request::{Authenticator, PolicySet, RouteTable, StreamTable, TrafficRules};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
@@ -31,6 +30,10 @@ pub struct ServiceRules {
     ports: HashMap<u16, RouteTable>,
     /// For all other ports.
     routes: RouteTable,
+    /// Who may connect where bytes are no requests.
+    pub stream_policies: PolicySet,
+    stream_ports: HashMap<u16, StreamTable>,
+    streams: StreamTable,
 }
 
 impl ServiceRules {
@@ -38,14 +41,19 @@ impl ServiceRules {
     pub fn routes(&self, port: u16) -> &RouteTable {
         self.ports.get(&port).unwrap_or(&self.routes)
     }
+
+    /// The routes of a port for connections whose bytes are no requests.
+    pub fn streams(&self, port: u16) -> &StreamTable {
+        self.stream_ports.get(&port).unwrap_or(&self.streams)
+    }
 }
 
 /// Everything that is in force at one moment.
 #[derive(Debug, Clone, Default)]
-struct InForce {
+pub(crate) struct InForce {
     mesh: Arc<MeshConfig>,
-    /// Hosts that must be called with TLS.
-    tls: Arc<[Text]>,
+    /// How services are called.
+    traffic: Arc<TrafficRules>,
     /// Services that some object names.
     services: Table<ServiceKey, Arc<ServiceRules>>,
     /// For the other services of namespaces that some object names.
@@ -93,9 +101,9 @@ impl Rules {
         self.in_force.load().workloads.clone()
     }
 
-    /// Why a host cannot be called as it is asked to be.
-    pub fn uncallable(&self, host: &str) -> Option<Text> {
-        obeyable::must_use_tls(host, &self.in_force.load().tls)
+    /// Everything at this moment.
+    pub(crate) fn in_force(&self) -> Arc<InForce> {
+        self.in_force.load_full()
     }
 
     /// Settings of the mesh.
@@ -106,6 +114,18 @@ impl Rules {
     /// The labels of a workload.
     pub fn labels(&self, uid: &Text) -> Option<Arc<[(Text, Text)]>> {
         self.in_force.load().labels.get(uid).cloned()
+    }
+}
+
+impl InForce {
+    /// How services are called.
+    pub(crate) fn traffic(&self) -> &TrafficRules {
+        &self.traffic
+    }
+
+    /// The labels of a workload; none where they are not known.
+    pub(crate) fn labels(&self, uid: &Text) -> &[(Text, Text)] {
+        self.labels.get(uid).map_or(&[], |labels| labels)
     }
 }
 

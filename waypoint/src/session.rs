@@ -6,16 +6,17 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, TraceParent};
-use ambit_model::{Identity, Service, Snapshot, Text, Workload};
-use ambit_policy::balance::{self, Family};
-use ambit_policy::{Chosen, NoEndpoint};
+use ambit_model::l7::route::BackendRef;
+use ambit_model::{Identity, Service, Workload};
+use ambit_policy::{Chosen, Family};
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, HboneTarget};
 use ambit_telemetry::requests::RequestReport;
 use ambit_transport::Watch;
 use http::HeaderValue;
 
-use crate::endpoint::{Endpoint, NoWay, endpoint};
+use crate::destinations::{Asker, Call, Current, Destination, Uncallable};
+use crate::endpoint::endpoint;
 use crate::network::Network;
 use crate::proxy::Proxy;
 use crate::rules::ServiceRules;
@@ -55,26 +56,6 @@ pub struct Session<N: Network> {
     pub drain: Watch,
 }
 
-/// Why there is nobody to send to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Nobody {
-    /// The service is gone.
-    #[error("service {0} is not known any more")]
-    Gone(ambit_model::service::ServiceKey),
-    /// It must be called in a way that this version does not have.
-    #[error("{0}")]
-    Uncallable(Text),
-    /// The workload is gone, or lost the address.
-    #[error("{0} is not an address of the workload any more")]
-    Moved(SocketAddr),
-    /// It has no endpoint that may be chosen.
-    #[error(transparent)]
-    NoEndpoint(#[from] NoEndpoint),
-    /// The chosen one cannot be reached.
-    #[error(transparent)]
-    NoWay(#[from] NoWay),
-}
-
 impl<N: Network> Session<N> {
     /// The service that the client asked for, or that leads to the workload it asked for.
     pub fn service(&self) -> Option<&Arc<Service>> {
@@ -92,43 +73,40 @@ impl<N: Network> Session<N> {
         }
     }
 
-    /// Chooses an endpoint of a service.
+    /// Where requests go that are for a rule's backend, or for the target itself.
     ///
     /// # Errors
-    /// There is none.
-    pub fn endpoint_of(&self, snapshot: &Snapshot, service: &Service, port: u16) -> Result<Endpoint, Nobody> {
-        let own = self.proxy.own(snapshot).workload;
+    /// There is nobody.
+    pub fn call(&self, backend: Option<&BackendRef>) -> Result<Call, Uncallable> {
+        let proxy = &self.proxy;
+        let (snapshot, in_force) = (proxy.configuration.snapshot(), proxy.rules.in_force());
+        let own = proxy.own(&snapshot).workload;
+        let mut rng = rand::rng();
+        let now = tokio::time::Instant::now().into_std();
+        let (service, port, subset) = match (&self.target, backend) {
+            (_, Some(to)) => {
+                let port = if to.port == 0 { self.target.port() } else { to.port };
+                (&to.service, port, to.subset.as_ref())
+            }
+            (Target::Service { service, port, .. }, None) => (&service.key, *port, None),
+            (Target::Workload { workload, address, protocol }, None) => {
+                let workload = snapshot.workload(&workload.uid).filter(|now| now.owns(address.ip()));
+                let workload = workload.ok_or(Uncallable::Moved(*address))?.clone();
+                let chosen = Chosen { workload, target_port: address.port(), address: Some(address.ip()) };
+                let endpoint = endpoint(&own, chosen, None)?;
+                let current = Current::of_workload(endpoint, *protocol, now, &mut rng).into();
+                return Ok(Call { destination: Destination::nameless().into(), current });
+            }
+        };
         let family = match &self.target {
             Target::Service { dialled: Some(ip), .. } => Family::of(*ip),
             Target::Service { dialled: None, .. } => Family::V4,
             Target::Workload { address, .. } => Family::of(address.ip()),
         };
-        if let Some(why) = self.proxy.rules.uncallable(&service.key.hostname) {
-            return Err(Nobody::Uncallable(why));
-        }
-        let chosen = balance::choose(snapshot, service, port, &own, family, &mut rand::rng())?;
-        Ok(endpoint(&own, chosen, Some(service))?)
-    }
-
-    /// Chooses where to send what goes to the target itself.
-    ///
-    /// # Errors
-    /// There is nobody.
-    pub fn endpoint(&self, snapshot: &Snapshot) -> Result<Endpoint, Nobody> {
-        match &self.target {
-            Target::Service { service, port, .. } => {
-                let service =
-                    snapshot.service(&service.key).ok_or_else(|| Nobody::Gone(service.key.clone()))?;
-                self.endpoint_of(snapshot, service, *port)
-            }
-            Target::Workload { workload, address, .. } => {
-                let workload = snapshot.workload(&workload.uid).filter(|now| now.owns(address.ip()));
-                let workload = workload.ok_or(Nobody::Moved(*address))?.clone();
-                let own = self.proxy.own(snapshot).workload;
-                let chosen = Chosen { workload, target_port: address.port(), address: Some(address.ip()) };
-                Ok(endpoint(&own, chosen, None)?)
-            }
-        }
+        let asker = Asker { own: &own, family, namespace: &proxy.settings.namespace };
+        let destination = proxy.destinations.of(service, port, subset);
+        let current = destination.current(&snapshot, &in_force, asker, now, &mut rng)?;
+        Ok(Call { destination, current })
     }
 
     /// The report of a request that was received at `start`.

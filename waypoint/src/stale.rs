@@ -34,6 +34,7 @@ pub async fn close_stale<N: Network>(proxy: Arc<Proxy<N>>, patience: Duration) {
         }
         seen = now;
         let snapshot = proxy.configuration.snapshot();
+        proxy.destinations.retain(&snapshot);
         proxy.upstreams.retain(|place| !is_stale(&proxy, &snapshot, place.address.ip()));
         proxy.tunnels.drain(|key| is_stale(&proxy, &snapshot, key.destination().ip()));
         let proxy = proxy.clone();

@@ -11,7 +11,6 @@ use ambit_telemetry::requests::{RequestBytes, RequestFlags, RequestReport};
 use ambit_transport::{Abort, CloseReason, Counters, RelayError, relay};
 use http::Response;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -19,15 +18,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::body::{ResponseBody, head_size};
 use crate::network::Network;
+use crate::onward::Answered;
 use crate::session::Session;
 
 /// Passes the endpoint's 101 on, and from then on the bytes of both sides.
 pub fn switch<N: Network>(
     session: &Arc<Session<N>>,
     client: OnUpgrade,
-    mut response: Response<Incoming>,
+    answered: Answered,
     mut report: RequestReport,
 ) -> Response<ResponseBody> {
+    let Answered { mut response, mut lease, .. } = answered;
+    let held = lease.take_held();
     let endpoint = hyper::upgrade::on(&mut response);
     let (mut head, _) = response.into_parts();
     let to = head.headers.get(UPGRADE).cloned();
@@ -42,6 +44,7 @@ pub fn switch<N: Network>(
     session.switched.store(true, Ordering::Relaxed);
     let session = session.clone();
     tokio::spawn(async move {
+        let _held = held;
         let bytes = report.bytes();
         let streams = futures_util::future::try_join(client, endpoint);
         let streams = tokio::select! {

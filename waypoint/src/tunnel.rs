@@ -89,7 +89,8 @@ async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
         Err(reason) => return tunnel.refuse(incoming, start, &reason.to_string()),
     };
     let declared = session.target.protocol();
-    if matches!(declared, AppProtocol::Tcp | AppProtocol::Tls) {
+    let by_server = declared == AppProtocol::Tls && tcp::asks_for_server(&session);
+    if matches!(declared, AppProtocol::Tcp | AppProtocol::Tls) && !by_server {
         return Box::pin(tcp::dial_first(session, incoming, start)).await;
     }
     let stream = match incoming.accept(None) {
@@ -99,6 +100,9 @@ async fn connection<N: Network>(tunnel: Arc<Tunnel<N>>, incoming: Incoming) {
             return session.connection_report(start).finish(Err(gone));
         }
     };
+    if by_server {
+        return Box::pin(tcp::by_server_name(session, stream, start)).await;
+    }
     let mut stream = Ahead::new(stream);
     let patience = tunnel.proxy.settings.detection;
     let carried = tokio::select! {

@@ -2,6 +2,7 @@
 
 mod connect;
 mod error;
+mod gate;
 mod shelf;
 mod stream;
 
@@ -9,19 +10,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambit_hbone::Key;
+use ambit_model::Text;
 use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 
 use crate::body::Progress;
-use crate::replay::RequestBody;
+use crate::sent::RequestBody;
 use crate::strict::{Interims, check_response};
 
 pub use connect::{lease, open};
 pub use error::{ConnectError, SendError};
-pub use shelf::{Lease, Shelves};
-pub use stream::Upstream;
+pub use shelf::{Keep, Lease, Shelves};
+pub use stream::{Bare, Upstream};
 
 /// The version that an endpoint is spoken to in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,12 +37,16 @@ pub enum Version {
 /// What two requests must have in common to share a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
+    /// The number of the rules by which it is called ([`crate::destinations::Current::number`]).
+    pub number: u64,
     /// The endpoint's address and port.
     pub address: SocketAddr,
     /// The tunnel to it.
     pub tunnel: Option<Key>,
     /// What is spoken there.
     pub version: Version,
+    /// The server that TLS asked for, where that is the host of each request.
+    pub server: Option<Text>,
 }
 
 /// A connection that takes a request.
@@ -64,6 +70,14 @@ impl Sender {
         match self {
             Self::Http1(sender) => sender.is_closed(),
             Self::Http2(sender, _) => sender.is_closed(),
+        }
+    }
+
+    /// Requests that share the connection at this moment, where many may.
+    fn under_way(&self) -> usize {
+        match self {
+            Self::Http1(_) => 0,
+            Self::Http2(_, token) => Arc::strong_count(token) - 1,
         }
     }
 }

@@ -7,6 +7,7 @@ use ambit_model::service::ServiceKey;
 use ambit_model::{Change, Text};
 use ambit_policy::request::Patterns;
 
+use super::compile::is_about_calls;
 use crate::settings::Settings;
 
 /// Every object that is known.
@@ -26,6 +27,8 @@ pub(super) struct Book {
 pub(super) struct Affected {
     /// Every table.
     pub(super) everything: bool,
+    /// How services are called.
+    pub(super) traffic: bool,
     /// The tables of these services.
     pub(super) services: BTreeSet<ServiceKey>,
     /// The labels of these workloads.
@@ -62,7 +65,7 @@ impl Book {
                 affected.by(resource);
             }
             for unreadable in old_unreadable.iter() {
-                affected.by_targets(&unreadable.targets);
+                affected.by_unreadable(unreadable);
             }
             match change {
                 Change::L7(resource) => {
@@ -70,7 +73,7 @@ impl Book {
                     self.resources.insert(name, (**resource).clone());
                 }
                 Change::UnreadableL7(unreadable) => {
-                    affected.by_targets(&unreadable.targets);
+                    affected.by_unreadable(unreadable);
                     self.unreadable.insert(name, (**unreadable).clone());
                 }
                 _ => {}
@@ -91,8 +94,8 @@ impl Book {
 impl Affected {
     fn by(&mut self, resource: &Resource) {
         match resource {
-            // A rule for a host may concern every route that goes there.
-            Resource::Mesh(_) | Resource::DestinationRule(_) => self.everything = true,
+            Resource::Mesh(_) => self.everything = true,
+            Resource::DestinationRule(_) => self.traffic = true,
             Resource::Labels(labels) => drop(self.labels.insert(labels.workload.clone())),
             Resource::Gateway(_) => {}
             Resource::Route(_)
@@ -101,6 +104,13 @@ impl Affected {
             | Resource::Telemetry(_) => {
                 self.by_targets(&resource.targets());
             }
+        }
+    }
+
+    fn by_unreadable(&mut self, unreadable: &Unreadable) {
+        match is_about_calls(unreadable) {
+            true => self.traffic = true,
+            false => self.by_targets(&unreadable.targets),
         }
     }
 

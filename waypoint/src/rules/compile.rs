@@ -1,17 +1,17 @@
 //! From objects to tables.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ambit_model::Text;
+use ambit_model::l7::destination_rule::{DestinationRule, TrafficPolicy};
 use ambit_model::l7::route::Route;
-use ambit_model::l7::{Resource, Target, Unreadable};
+use ambit_model::l7::{ObjectKey, ObjectKind, Resource, Target, Unreadable};
 use ambit_model::service::ServiceKey;
-use ambit_policy::request::{Authenticator, Place, PolicySet, RouteTable, Scope};
+use ambit_policy::request::{Authenticator, Place, PolicySet, RouteTable, Scope, StreamTable, TrafficRules};
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
 use super::book::{Affected, Book};
-use super::obeyable::{asks_for_tls, obeyable};
 use super::{InForce, ServiceRules};
 
 /// A host that no service has: what applies to it applies to every service that is not named.
@@ -23,7 +23,6 @@ impl Book {
         let mut next = before.clone();
         if affected.everything {
             next.mesh = self.mesh().into();
-            next.tls = self.hosts_with_tls();
             self.compile_all(&mut next);
         } else {
             let named = self.named_services();
@@ -35,6 +34,9 @@ impl Book {
                     next.services.remove(key);
                 }
             }
+        }
+        if affected.traffic {
+            next.traffic = TrafficRules::new(self.traffic()).into();
         }
         for workload in &affected.labels {
             match self.resources.get(&*format!("Labels/{workload}")) {
@@ -63,17 +65,21 @@ impl Book {
         next.workloads = self.rules(None, next).into();
     }
 
-    fn hosts_with_tls(&self) -> Arc<[Text]> {
-        let host = |resource: &Resource| match resource {
-            Resource::DestinationRule(rule) if asks_for_tls(rule) => Some(rule.host.clone()),
+    /// How services are called. What is called by a rule that cannot be read cannot be called.
+    fn traffic(&self) -> impl Iterator<Item = Arc<DestinationRule>> {
+        let readable = self.resources.values().filter_map(|resource| match resource {
+            Resource::DestinationRule(rule) => Some(Arc::new((**rule).clone())),
             _ => None,
-        };
-        self.resources.values().filter_map(host).collect()
+        });
+        let unreadable = self.unreadable.values().filter(|each| is_about_calls(each));
+        readable.chain(unreadable.flat_map(|each| each.targets.iter().map(|target| refusal(each, target))))
     }
 
     fn targets(&self) -> impl Iterator<Item = Target> {
-        let readable = self.resources.values().flat_map(Resource::targets);
-        readable.chain(self.unreadable.values().flat_map(|each| each.targets.iter().cloned()))
+        let about_requests = |resource: &&Resource| !matches!(resource, Resource::DestinationRule(_));
+        let readable = self.resources.values().filter(about_requests).flat_map(Resource::targets);
+        let unreadable = self.unreadable.values().filter(|each| !is_about_calls(each));
+        readable.chain(unreadable.flat_map(|each| each.targets.iter().cloned()))
     }
 
     fn named_services(&self) -> BTreeSet<ServiceKey> {
@@ -100,10 +106,12 @@ impl Book {
         let unreadable: Vec<&Unreadable> =
             unreadable.values().filter(|each| scope.is_targeted(&each.targets)).collect();
         let unreadable = || unreadable.iter().copied();
-        let policies = resources.values().filter(applies).filter_map(|resource| match resource {
-            Resource::Policy(policy) => Some(policy),
-            _ => None,
-        });
+        let policies = || {
+            resources.values().filter(applies).filter_map(|resource| match resource {
+                Resource::Policy(policy) => Some(policy),
+                _ => None,
+            })
+        };
         let authentications = resources.values().filter(applies).filter_map(|resource| match resource {
             Resource::Authentication(authentication) => Some(authentication),
             _ => None,
@@ -112,7 +120,7 @@ impl Book {
             .values()
             .filter(applies)
             .filter_map(|resource| match resource {
-                Resource::Route(route) => Some(Arc::new(obeyable(route))),
+                Resource::Route(route) => Some(Arc::new(route.clone())),
                 _ => None,
             })
             .collect();
@@ -122,14 +130,47 @@ impl Book {
             Some(key) => RouteTable::compile(&Place::service(key, port), &routes, unreadable(), patterns),
             None => RouteTable::default(),
         };
-        let ports: HashMap<u16, RouteTable> = ports.into_iter().map(|port| (port, table(port))).collect();
         // No parent names port 0: what is left are the routes for every port.
-        let routes = table(0);
+        let (for_ports, for_all) = (ports.iter().map(|port| (*port, table(*port))).collect(), table(0));
+        let mut streams = |port| match service {
+            Some(key) => StreamTable::compile(&Place::service(key, port), &routes, unreadable(), patterns),
+            None => StreamTable::default(),
+        };
+        let (stream_ports, all_streams) =
+            (ports.iter().map(|port| (*port, streams(*port))).collect(), streams(0));
         ServiceRules {
-            policies: PolicySet::compile(policies, unreadable(), &next.mesh),
+            policies: PolicySet::compile(policies(), unreadable(), &next.mesh),
+            stream_policies: PolicySet::compile_streams(policies(), unreadable(), &next.mesh),
             authenticator: Authenticator::compile(authentications, unreadable(), &DEFAULT_PROVIDER),
-            ports,
-            routes,
+            ports: for_ports,
+            routes: for_all,
+            stream_ports,
+            streams: all_streams,
         }
     }
+}
+
+/// Whether an object that cannot be read says how services are called.
+pub(super) fn is_about_calls(unreadable: &Unreadable) -> bool {
+    let kind = unreadable.name.split('/').next().unwrap_or_default();
+    matches!(kind, "DestinationRule" | "BackendTLSPolicy" | "XBackendTrafficPolicy")
+}
+
+/// A rule that refuses what one that cannot be read is about.
+fn refusal(unreadable: &Unreadable, target: &Target) -> Arc<DestinationRule> {
+    let (namespace, host): (Text, Text) = match target {
+        Target::Service(key) => (key.namespace.clone(), key.hostname.clone()),
+        _ => ("".into(), "*".into()),
+    };
+    let name = unreadable.name.rsplit('/').next().unwrap_or_default();
+    Arc::new(DestinationRule {
+        key: ObjectKey::new(ObjectKind::DestinationRule, &namespace, name),
+        created: 0,
+        host,
+        visible_to: Vec::new(),
+        policy: TrafficPolicy::default(),
+        ports: Vec::new(),
+        subsets: Vec::new(),
+        invalid: Some(unreadable.reason.clone()),
+    })
 }

@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use ambit_hbone::OpenError;
+use ambit_identity::tls::HandshakeError;
 use ambit_policy::request::retry::End;
 use ambit_telemetry::requests::RequestFlags;
 use ambit_transport::DialError;
@@ -23,6 +24,14 @@ pub enum ConnectError {
     /// It took too long.
     #[error("no connection to the endpoint within {0:?}: check its node and the network between")]
     TimedOut(std::time::Duration),
+    /// The application did not prove to be whom its rules want, or does not speak TLS.
+    #[error("TLS to the application failed: {0}")]
+    Tls(#[from] HandshakeError),
+    /// As many requests as may wait do so already.
+    #[error(
+        "too many requests wait for a connection: raise connectionPool.http.http1MaxPendingRequests, or add endpoints"
+    )]
+    Overflow,
     /// The endpoint did not speak the version of HTTP.
     #[error("the endpoint does not speak HTTP as its port declares: {0}")]
     Http(#[from] hyper::Error),
@@ -98,11 +107,20 @@ impl SendError {
 }
 
 impl ConnectError {
+    /// What a retry policy is told.
+    pub fn end(&self) -> End {
+        match self {
+            Self::Overflow => End::Terminal,
+            _ => End::ConnectFailed,
+        }
+    }
+
     /// What the client is told.
     pub fn reply(&self) -> Reply {
         let reason = match self {
+            Self::Overflow => return Reply::overflow(self.to_string()),
             Self::TimedOut(_) => "connection timeout",
-            Self::Dial(_) | Self::Tunnel(_) | Self::Http(_) => "remote connection failure",
+            Self::Dial(_) | Self::Tunnel(_) | Self::Http(_) | Self::Tls(_) => "remote connection failure",
         };
         let details = format!("upstream_reset_before_response_started{{{reason}: {self}}}");
         Reply::upstream(RequestFlags::CONNECT, reason, details)

@@ -1,16 +1,22 @@
 //! The flows end to end, over in-memory pipes: real TLS, real tunnels, real HTTP clients and servers, no kernel.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod calls;
+mod copies;
+mod drain;
+mod external;
+mod failures;
 mod http;
 mod mesh;
 mod rules;
+mod secured;
+mod sessions;
+mod streams;
 
-use ::http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use ::http::{HeaderMap, Request, Response, StatusCode, Version};
 use ambit_hbone::OpenError;
 use ambit_model::service::AppProtocol;
-use ambit_model::workload::Health;
 use ambit_model::{Change, Service};
-use ambit_transport::drain::Mode;
 use bytes::Bytes;
 use http_body::Frame;
 use http_body_util::BodyExt;
@@ -18,7 +24,7 @@ use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use http::{Body, client1, client2, empty, frames, hear, piece, serve, text};
-use mesh::{Mesh, ask, cart, key, waypoint, workload};
+use mesh::{Mesh, ask, cart, key, waypoint};
 
 const WEB: &str = "10.0.0.1";
 const CART_1: &str = "10.0.0.2";
@@ -351,138 +357,6 @@ async fn a_websocket_is_relayed_after_101_and_only_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_healthy_endpoint_the_answer_is_503_uh() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let heard = hear(client.send_request(get("/")).await.unwrap()).await;
-    assert_eq!((heard.status, heard.text()), (503, "no healthy upstream"));
-    let mut ill = mesh.cart_endpoint("cart", CART_1);
-    ill.health = Health::Unhealthy;
-    mesh.set([Change::Workload(ill.into())]);
-    let heard = hear(client.send_request(get("/")).await.unwrap()).await;
-    assert_eq!((heard.status, heard.text()), (503, "no healthy upstream"));
-    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UH\"", "} 2"]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_cannot_be_reached_is_503_uf() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    mesh.set([Change::Workload(mesh.cart_endpoint("cart", CART_1).into())]);
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let heard = hear(client.send_request(get("/")).await.unwrap()).await;
-    assert_eq!(heard.status, 503);
-    assert!(heard.text().starts_with("upstream connect error"), "{}", heard.text());
-    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UF,URX\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_goes_away_before_it_answers_is_503_uc() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let mut streams = mesh.endpoint("cart", CART_1).await;
-    tokio::spawn(async move {
-        while let Some((mut stream, _)) = streams.recv().await {
-            let mut some = [0; 16];
-            stream.read_exact(&mut some).await.unwrap();
-            // Dropped in the middle of the request.
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let heard = hear(client.send_request(get("/")).await.unwrap()).await;
-    assert_eq!(heard.status, 503);
-    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UC\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_breaks_off_reaches_the_client_as_such() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let mut streams = mesh.endpoint("cart", CART_1).await;
-    tokio::spawn(async move {
-        while let Some((mut stream, _)) = streams.recv().await {
-            let mut some = [0; 16];
-            stream.read_exact(&mut some).await.unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await.unwrap();
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let answer = client.send_request(get("/")).await.unwrap();
-    assert_eq!(answer.status(), 200);
-    answer.into_body().collect().await.expect_err("half an answer is none");
-    mesh.counted("istio_requests_total", &["response_code=\"200\"", "response_flags=\"UC\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_that_is_no_http_is_503_upe() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let mut streams = mesh.endpoint("cart", CART_1).await;
-    tokio::spawn(async move {
-        while let Some((mut stream, _)) = streams.recv().await {
-            let mut some = [0; 16];
-            stream.read_exact(&mut some).await.unwrap();
-            stream.write_all(b"220 mail.example ESMTP\r\n\r\n").await.unwrap();
-            let mut rest = Vec::new();
-            stream.read_to_end(&mut rest).await.ok();
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 503);
-    mesh.counted("istio_requests_total", &["response_code=\"503\"", "response_flags=\"UPE\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_goes_away_is_counted_and_its_endpoint_hears_of_it() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let (asked, mut arrived) = tokio::sync::mpsc::unbounded_channel();
-    serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, move |request: Request<Incoming>| {
-        let asked = asked.clone();
-        async move {
-            let (_gone, waits) = tokio::sync::oneshot::channel::<()>();
-            asked.send((request.method().clone(), _gone)).unwrap();
-            let _ = waits.await;
-            Response::new(empty())
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let pending = tokio::spawn(client.send_request(get("/slow")));
-    let (method, mut gone) = arrived.recv().await.unwrap();
-    assert_eq!(method, Method::GET);
-    pending.abort();
-    drop(client);
-    gone.closed().await;
-    mesh.counted("istio_requests_total", &["response_code=\"0\"", "response_flags=\"DC\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_the_endpoint_closed_meanwhile_is_replaced() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    let mut streams = mesh.endpoint("cart", CART_1).await;
-    let (counted, mut connections) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Some((mut stream, _)) = streams.recv().await {
-            counted.send(()).unwrap();
-            let mut head = Vec::new();
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(stream.read_u8().await.unwrap());
-            }
-            // One answer, without a word about the end of the connection.
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
-            stream.shutdown().await.unwrap();
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    for _ in 0..5 {
-        assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 200);
-        connections.recv().await.unwrap();
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn connections_to_endpoints_are_shared_by_clients() {
     let mesh = Mesh::new(AppProtocol::Http11).await;
     let mut streams = mesh.endpoint("cart", CART_1).await;
@@ -529,55 +403,6 @@ async fn who_the_client_is_comes_from_its_tunnel_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tcp_is_relayed_both_ways_and_counted() {
-    for declared in [AppProtocol::Tcp, AppProtocol::Unknown] {
-        let mesh = Mesh::new(declared).await;
-        let mut streams = mesh.endpoint("cart", CART_1).await;
-        let tunnel = mesh.tunnel("web", WEB).await;
-        let mut client = ask(&tunnel, CART).await.unwrap();
-        client.write_all(b"\x00binary").await.unwrap();
-        client.shutdown().await.unwrap();
-        let (mut server, port) = streams.recv().await.unwrap();
-        assert_eq!(port, 8080);
-        let mut asked = Vec::new();
-        server.read_to_end(&mut asked).await.unwrap();
-        assert_eq!(asked, b"\x00binary");
-        server.write_all(b"answer").await.unwrap();
-        server.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        client.read_to_end(&mut answer).await.unwrap();
-        assert_eq!(answer, b"answer");
-        let parts =
-            ["reporter=\"waypoint\"", "destination_workload=\"cart\"", "request_protocol=\"tcp\"", "} 1"];
-        mesh.counted("istio_tcp_connections_closed_total", &parts).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_server_that_speaks_first_is_waited_for_on_an_undeclared_port() {
-    let mesh = Mesh::new(AppProtocol::Unknown).await;
-    let mut streams = mesh.endpoint("cart", CART_1).await;
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = ask(&tunnel, CART).await.unwrap();
-    let (mut server, _) = streams.recv().await.unwrap();
-    server.write_all(b"220 ready\r\n").await.unwrap();
-    let mut greeting = [0; 11];
-    client.read_exact(&mut greeting).await.unwrap();
-    assert_eq!(&greeting, b"220 ready\r\n");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_tcp_service_without_an_endpoint_refuses_the_connect() {
-    let mesh = Mesh::new(AppProtocol::Tcp).await;
-    let tunnel = mesh.tunnel("web", WEB).await;
-    match ask(&tunnel, CART).await {
-        Err(OpenError::Refused { status: 503, .. }) => {}
-        other => panic!("{other:?}"),
-    }
-    mesh.counted("istio_tcp_connections_failed_total", &["response_flags=\"CONNECT\""]).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_endpoint_without_a_proxy_is_spoken_to_in_the_clear() {
     let mesh = Mesh::new(AppProtocol::Http11).await;
     let mut plain = mesh.network.listen("10.0.0.5:8080".parse().unwrap());
@@ -608,81 +433,4 @@ async fn an_endpoint_with_another_identity_gets_no_byte() {
     let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
     assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 503);
     assert!(streams.try_recv().is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_drain_answers_what_is_under_way_and_takes_nothing_new() {
-    let mut mesh = Mesh::new(AppProtocol::Http11).await;
-    let (asked, mut arrived) = tokio::sync::mpsc::unbounded_channel();
-    serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, move |_| {
-        let asked = asked.clone();
-        async move {
-            let (answer, waits) = tokio::sync::oneshot::channel::<()>();
-            asked.send(answer).unwrap();
-            waits.await.unwrap();
-            Response::new(text("done"))
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut one = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let mut two = client2(ask(&tunnel, CART).await.unwrap()).await;
-    let idle = ask(&tunnel, CART).await.unwrap();
-    let first = tokio::spawn(one.send_request(get("/")));
-    let second = tokio::spawn(two.send_request(Request::get("http://cart/").body(empty()).unwrap()));
-    let answers = [arrived.recv().await.unwrap(), arrived.recv().await.unwrap()];
-    mesh.drain(Mode::Graceful);
-    // The tunnel says that it takes no more (GOAWAY), the idle connection ends.
-    drop(idle);
-    for answer in answers {
-        answer.send(()).unwrap();
-    }
-    let first = hear(first.await.unwrap().unwrap()).await;
-    assert_eq!((first.text(), first.headers["connection"].as_bytes()), ("done", &b"close"[..]));
-    assert_eq!(hear(second.await.unwrap().unwrap()).await.text(), "done");
-    assert!(one.ready().await.is_err(), "HTTP/1.1 is over");
-    assert!(two.ready().await.is_err(), "HTTP/2 is over");
-    drop(tunnel);
-    mesh.finished().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_immediate_drain_cuts_everything() {
-    let mut mesh = Mesh::new(AppProtocol::Http11).await;
-    let (asked, mut arrived) = tokio::sync::mpsc::unbounded_channel();
-    serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, move |_| {
-        let asked = asked.clone();
-        async move {
-            asked.send(()).unwrap();
-            std::future::pending::<Response<Body>>().await
-        }
-    });
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    let pending = tokio::spawn(client.send_request(get("/")));
-    arrived.recv().await.unwrap();
-    mesh.drain(Mode::Immediate);
-    pending.await.unwrap().expect_err("it was cut");
-    mesh.finished().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_endpoint_that_is_gone_gets_no_request_on_an_old_connection() {
-    let mesh = Mesh::new(AppProtocol::Http11).await;
-    serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, echo);
-    let tunnel = mesh.tunnel("web", WEB).await;
-    let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
-    assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 200);
-    assert_eq!(mesh.proxy.upstreams.len(), 1);
-    mesh.set([Change::RemoveAddress("c//Pod/shop/cart".into())]);
-    for _ in 0..10_000 {
-        if mesh.proxy.upstreams.is_empty() {
-            break;
-        }
-        tokio::task::yield_now().await;
-    }
-    assert!(mesh.proxy.upstreams.is_empty());
-    assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 503);
-    let moved = workload("other", "other", CART_1);
-    mesh.set([Change::Workload(moved.into())]);
-    assert_eq!(hear(client.send_request(get("/")).await.unwrap()).await.status, 503);
 }

@@ -20,12 +20,12 @@ use crate::http::{Body, Heard, client1, client2, empty, frames, hear, serve, tex
 use crate::mesh::{Mesh, ask, cart, key, workload};
 use crate::{CART, CART_1, WEB, echo, get};
 
-fn to_cart() -> Target {
+pub(crate) fn to_cart() -> Target {
     Target::Service(key("cart"))
 }
 
 /// A route of the cart's with these rules.
-fn route(rules: Vec<Rule>) -> Change {
+pub(crate) fn route(rules: Vec<Rule>) -> Change {
     let route = Route {
         key: ObjectKey::new(ObjectKind::HTTPRoute, "shop", "cart"),
         created: 1,
@@ -39,25 +39,25 @@ fn route(rules: Vec<Rule>) -> Change {
     Change::L7(Resource::Route(route).into())
 }
 
-fn at(path: &str, rule: Rule) -> Rule {
+pub(crate) fn at(path: &str, rule: Rule) -> Rule {
     let path = Some(PathMatch::Elements(path.into()));
     Rule { matches: vec![Match { path, ..Match::default() }], ..rule }
 }
 
-fn backend(service: &str, weight: u32) -> Backend {
+pub(crate) fn backend(service: &str, weight: u32) -> Backend {
     let to = BackendRef { service: key(service), port: 80, subset: None };
     Backend { to, weight, filters: Vec::new(), invalid: None }
 }
 
-fn forward() -> Rule {
+pub(crate) fn forward() -> Rule {
     Rule::new(Action::Forward(vec![backend("cart", 1)]))
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> Vec<(Text, Text)> {
+pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(Text, Text)> {
     pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
 }
 
-fn policy(action: PolicyAction, path: &str) -> Change {
+pub(crate) fn policy(action: PolicyAction, path: &str) -> Change {
     let mut operation = Operation::default();
     operation.paths.any = vec![path.into()];
     let rule = PolicyRule { to: vec![operation], ..PolicyRule::default() };
@@ -73,13 +73,13 @@ fn policy(action: PolicyAction, path: &str) -> Change {
 }
 
 /// A mesh with an echoing cart.
-async fn shop() -> Mesh {
+pub(crate) async fn shop() -> Mesh {
     let mesh = Mesh::new(AppProtocol::Http11).await;
     serve(mesh.endpoint("cart", CART_1).await, Version::HTTP_11, echo);
     mesh
 }
 
-async fn request(mesh: &Mesh, request: Request<Body>) -> Heard {
+pub(crate) async fn request(mesh: &Mesh, request: Request<Body>) -> Heard {
     let tunnel = mesh.tunnel("web", WEB).await;
     let mut client = client1(ask(&tunnel, CART).await.unwrap()).await;
     hear(client.send_request(request).await.unwrap()).await
