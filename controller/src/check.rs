@@ -83,23 +83,25 @@ fn name(object: &Object) -> Name {
 
 /// Policies that restrict access in a way that nothing here enforces: accepting them would widen access.
 fn unenforceable(loaded: &Loaded) -> Option<Problem> {
-    let Object::AuthorizationPolicy(policy) = &loaded.object else { return None };
     let spec = FieldPath::of("spec");
-    if policy.spec.action == Action::Custom {
+    if let Object::RequestAuthentication(policy) = &loaded.object
+        && policy.spec.targets().next().is_none()
+    {
         return Some(loaded.problem(
-            spec.key("action"),
-            "nothing here asks an external authorizer, so CUSTOM would not be enforced",
-            "remove the policy, or write it with ALLOW or DENY",
+            spec,
+            "without targetRefs no waypoint checks tokens, so it would not be enforced",
+            "name the Services or Gateways that it is for by targetRefs",
         ));
     }
-    policy.spec.targets().next().map(|_| {
-        let field = if policy.spec.target_ref.is_some() { "targetRef" } else { "targetRefs" };
-        loaded.problem(
-            spec.key(field),
-            "policies of waypoints and gateways are not enforced here yet",
-            "use a selector instead, or remove the policy",
-        )
-    })
+    let Object::AuthorizationPolicy(policy) = &loaded.object else { return None };
+    if policy.spec.action == Action::Custom && policy.spec.targets().next().is_none() {
+        return Some(loaded.problem(
+            spec.key("action"),
+            "without targetRefs nothing asks an external authorizer, so CUSTOM would not be enforced",
+            "name what it is for by targetRefs, or write it with ALLOW or DENY",
+        ));
+    }
+    None
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ fn summary(configuration: &Configuration) -> String {
         let count = configuration.objects().filter(|object| object.kind() == kind).count();
         (count > 0).then(|| format!("{count} {kind}"))
     };
-    let kinds: Vec<String> = Kind::ALL.into_iter().filter_map(count).collect();
+    let kinds: Vec<String> = Kind::ALL.iter().copied().filter_map(count).collect();
     if kinds.is_empty() { "valid: no objects".to_owned() } else { format!("valid: {}", kinds.join(", ")) }
 }
 

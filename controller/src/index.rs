@@ -11,6 +11,7 @@ mod condition;
 mod gateway_api;
 mod guard;
 mod indexer;
+mod istio;
 mod l7;
 mod listed;
 mod matches;

@@ -12,6 +12,7 @@ pub mod command;
 pub mod discovery;
 pub mod index;
 pub mod issue;
+pub mod keys;
 pub mod metrics;
 pub mod names;
 pub mod publish;

@@ -95,7 +95,7 @@ impl Metrics {
     /// What is published, and how the number of objects changed.
     pub(crate) fn counts(&self, index: &Index, removed: &[Object], added: &[Object]) {
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.iter().copied() {
             let of_kind =
                 |objects: &[Object]| count(objects.iter().filter(|object| object.kind() == kind).count());
             self.objects.with([kind.name()]).add(of_kind(added) - of_kind(removed));

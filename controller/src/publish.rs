@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::captured::{Captured, CapturedPod, NodeReport};
 use crate::check::Configuration;
 use crate::index::{Delta, Difference, Index, Indexer};
+use crate::keys::{KeySets, Wanted};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::settings::MeshSettings;
@@ -102,6 +103,10 @@ pub struct Publisher {
     /// What has been said about the index.
     notes: Arc<[String]>,
     in_force: watch::Sender<Option<InForce>>,
+    /// The keys that are to be fetched.
+    wanted: watch::Sender<Wanted>,
+    /// Those that were.
+    keys: watch::Receiver<Arc<KeySets>>,
 }
 
 impl Publisher {
@@ -129,7 +134,20 @@ impl Publisher {
             absent: HashMap::new(),
             notes: Arc::default(),
             in_force: watch::Sender::new(None),
+            wanted: watch::Sender::default(),
+            keys: watch::Sender::default().subscribe(),
         }
+    }
+
+    /// The keys of token issuers that the configuration needs.
+    pub fn wanted_keys(&self) -> watch::Receiver<Wanted> {
+        self.wanted.subscribe()
+    }
+
+    /// Takes the keys of token issuers from here, for ever.
+    pub fn follow_keys(&mut self, keys: watch::Receiver<Arc<KeySets>>) {
+        self.keys = keys;
+        self.keys.mark_changed();
     }
 
     /// The names of what is published.
@@ -176,6 +194,7 @@ impl Publisher {
                 Some((node, report, done)) = reports.recv() => {
                     let _ = done.send(self.report(&node, report).await);
                 }
+                Ok(()) = self.keys.changed() => self.take_keys(),
                 _ = look.tick() => self.forget_absent().await,
             }
         }
@@ -191,6 +210,12 @@ impl Publisher {
         self.since = self.clock.now();
         let delta = self.indexer.update(&removed, &added, self.captured.clone());
         self.residents.update(&removed, &added);
+        let wanted = self.indexer.wanted_keys();
+        self.wanted.send_if_modified(|known| {
+            let different = *known != wanted;
+            *known = wanted;
+            different
+        });
         // Those that it forgets are of no pod that is published.
         self.forget_absent().await;
         let Some(index) = self.publish(&delta) else { return };
@@ -199,6 +224,12 @@ impl Publisher {
         self.say(index.notes());
         let [workloads, services, policies] = index.counts();
         tracing::info!(workloads, services, policies, "configuration applied");
+    }
+
+    fn take_keys(&mut self) {
+        let keys = self.keys.borrow_and_update().clone();
+        let delta = self.indexer.know(keys);
+        self.publish(&delta);
     }
 
     /// Forgets captured pods that have been out of the configuration for a while. Not at once: a file that an editor

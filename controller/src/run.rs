@@ -20,6 +20,7 @@ use crate::authority::{self, AuthorityError, Serving};
 use crate::captured::{Captured, CapturedError};
 use crate::discovery::{Admission, Gate, Heard};
 use crate::issue::{Issuer, IssuerSettings};
+use crate::keys::{Keeper, Pace};
 use crate::metrics::{Metrics, unix};
 use crate::publish::{InForce, Publisher, Reports, reports};
 use crate::serve::{Dispatch, Server};
@@ -106,7 +107,7 @@ impl Controller {
         let in_force = publisher.in_force();
         let (reporting, reported) = reports();
         let dispatch = foundation.dispatch(&settings, store, reporting, &publisher, &metrics);
-        let Foundation { listeners, listening, serving, lock, .. } = foundation;
+        let Foundation { state, listeners, listening, serving, lock, .. } = foundation;
 
         let (drain, watch) = drain::channel();
         let mut tasks = JoinSet::new();
@@ -119,6 +120,9 @@ impl Controller {
         if let Some(reading) = source.read().await {
             publisher.take(reading).await;
         }
+        let keeper = Keeper::new(publisher.wanted_keys(), settings.keys.clone(), state, Pace::default());
+        publisher.follow_keys(keeper.sets());
+        tasks.spawn(until(watch.clone(), keeper.run()));
         let (readings, read) = mpsc::channel(1);
         tasks.spawn(until(watch.clone(), publisher.run(read, reported)));
         tasks.spawn(until(watch.clone(), follow(source, readings)));

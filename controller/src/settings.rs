@@ -19,6 +19,8 @@ pub struct Settings {
     pub server_names: Vec<String>,
     /// The mesh.
     pub mesh: MeshSettings,
+    /// What may be dialled for the keys of token issuers.
+    pub keys: crate::keys::Permissions,
     /// Longest lifetime of a workload's certificate.
     pub max_certificate_lifetime: Duration,
     /// Where the admin server listens, on a loopback address; `None` for nowhere.

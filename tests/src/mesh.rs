@@ -36,6 +36,8 @@ pub struct Mesh {
     pub settings: BTreeMap<String, String>,
     /// Which proxy runs on each node.
     pub proxies: [Proxy; 2],
+    /// Further arguments of every controller that is started.
+    pub controller_arguments: Vec<String>,
     /// Further arguments of every agent that is started.
     pub agent_arguments: Vec<String>,
     pods: BTreeMap<String, Pod>,
@@ -76,6 +78,7 @@ impl Mesh {
             ztunnels: [None, None],
             settings: fast_paths::of_this_run(),
             proxies: [Proxy::default(), Proxy::default()],
+            controller_arguments: Vec::new(),
             agent_arguments: Vec::new(),
             pods: BTreeMap::new(),
             made: 0,
@@ -152,6 +155,7 @@ impl Mesh {
         let mut starting = command("controller");
         starting.arg("--config").arg(self.config()).arg("--state").arg(self.state());
         starting.args(["--listen", &Self::controller_address().to_string()]);
+        starting.args(&self.controller_arguments);
         let controller = Process::start("controller", self.node(Side::A), &mut starting);
         self.controller = Some(controller);
         let node = self.node(Side::A);

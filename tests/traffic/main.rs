@@ -9,6 +9,8 @@ mod requests;
 mod services;
 mod volume;
 mod waypoint;
+mod waypoint_policies;
+mod waypoint_routes;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,8 @@ fn main() -> ExitCode {
         one_node::TESTS,
         idle::TESTS,
         waypoint::TESTS,
+        waypoint_policies::TESTS,
+        waypoint_routes::TESTS,
     ]
     .concat();
     runner::main(&tests, &["http_across_nodes_and_on_one"])

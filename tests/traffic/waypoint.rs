@@ -20,10 +20,10 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_route_moves_a_canary", a_route_moves_a_canary),
 ];
 
-const GATEWAY: &str = "waypoint";
+pub(crate) const GATEWAY: &str = "waypoint";
 
 /// A Gateway for a waypoint, and services of these names and numbers bound to it.
-fn resources(services: &[(&str, u8)]) -> String {
+pub(crate) fn resources(services: &[(&str, u8)]) -> String {
     let mut text = format!(
         "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\n\
          metadata: {{name: {GATEWAY}, namespace: {ENROLLED}, labels: {{istio.io/waypoint-for: service}}}}\n\
@@ -42,16 +42,23 @@ fn resources(services: &[(&str, u8)]) -> String {
 }
 
 /// A mesh with the client `web`, and the waypoint on the other node.
-fn with_waypoint(name: &str, services: &[(&str, u8)]) -> (Mesh, Pod, Pod) {
-    let mut mesh = Mesh::started(name);
-    mesh.apply("shop", &resources(services));
-    let web = mesh.pod("web", Side::A);
-    let pod = mesh.add(PodSpec::waypoint("waypoint-1", GATEWAY, Side::B));
+pub(crate) fn with_waypoint(name: &str, services: &[(&str, u8)]) -> (Mesh, Pod, Pod) {
+    let mut mesh = Mesh::new(name);
+    mesh.start();
+    let (web, pod) = pods(&mut mesh, services);
     (mesh, web, pod)
 }
 
+/// The client `web`, and the waypoint on the other node, with services of these names and numbers.
+pub(crate) fn pods(mesh: &mut Mesh, services: &[(&str, u8)]) -> (Pod, Pod) {
+    mesh.apply("shop", &resources(services));
+    let web = mesh.pod("web", Side::A);
+    let pod = mesh.add(PodSpec::waypoint("waypoint-1", GATEWAY, Side::B));
+    (web, pod)
+}
+
 /// What `web` is answered by a service, or the status when that is not 200.
-fn ask(web: &Pod, number: u8, path: &str) -> Result<String, String> {
+pub(crate) fn ask(web: &Pod, number: u8, path: &str) -> Result<String, String> {
     let answer = http::get(web.netns(), vip(number, 80)[0], path).map_err(|error| error.to_string())?;
     if answer.status == 200 { Ok(answer.body) } else { Err(answer.status.to_string()) }
 }

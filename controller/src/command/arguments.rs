@@ -7,6 +7,7 @@ use std::time::Duration;
 use ambit_app::settings::parse_duration;
 use ambit_telemetry::log::LogFormat;
 use clap::{Args, Parser, Subcommand};
+use ipnet::IpNet;
 
 use crate::tokens::{Caller, NodeName, WorkloadName};
 
@@ -62,6 +63,12 @@ pub(super) struct ServeArguments {
     /// Namespace whose policies hold for the whole mesh
     #[arg(long, default_value = ambit_kubernetes::ROOT_NAMESPACE, value_name = "NAME")]
     pub(super) root_namespace: String,
+    /// Network in which keys of token issuers (jwksUri) are fetched although it is not public; may be given more than once
+    #[arg(long, value_name = "CIDR")]
+    pub(super) jwks_allow_network: Vec<IpNet>,
+    /// Fetch keys of token issuers without TLS, too: whoever is on the way can then issue tokens
+    #[arg(long)]
+    pub(super) jwks_allow_http: bool,
     /// Longest lifetime of a workload's certificate
     #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = duration)]
     pub(super) max_certificate_lifetime: Duration,

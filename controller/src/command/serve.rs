@@ -9,6 +9,7 @@ use ambit_telemetry::log::{self, LogControl, LogSettings};
 
 use super::Outcome;
 use super::arguments::ServeArguments;
+use crate::keys::Permissions;
 use crate::run::Surroundings;
 use crate::{Controller, MeshSettings, Settings, StartError};
 
@@ -45,6 +46,7 @@ fn settings(arguments: ServeArguments) -> Settings {
             network: arguments.network,
             root_namespace: arguments.root_namespace,
         },
+        keys: Permissions { networks: arguments.jwks_allow_network, http: arguments.jwks_allow_http },
         max_certificate_lifetime: arguments.max_certificate_lifetime,
         admin: arguments.admin.0,
         clock: Clock::system(),

@@ -18,7 +18,7 @@ pub(super) struct Affected {
     pub(super) endpoints: bool,
     /// Which Gateways are waypoints, and who serves them.
     pub(super) waypoints: bool,
-    /// Routes, and what they refer to beside services.
+    /// What waypoints are told, and what that refers to beside services.
     pub(super) routes: bool,
     pub(super) pods: BTreeSet<Place>,
     pub(super) services: BTreeSet<Place>,
@@ -54,6 +54,7 @@ impl Affected {
             Object::EndpointSlice(_) => self.endpoints = true,
             Object::AuthorizationPolicy(policy) => {
                 self.policies.insert(place(metadata));
+                self.routes |= policy.spec.targets().next().is_some();
                 if let Some(selector) = &policy.spec.selector {
                     self.by_selector(selector, namespace, objects);
                 }
@@ -63,7 +64,7 @@ impl Affected {
                 let all = WorkloadSelector::default();
                 self.by_selector(policy.spec.selector.as_ref().unwrap_or(&all), namespace, objects);
             }
-            // The rest is the Gateway API's.
+            // The rest is what waypoints are told.
             _ => self.routes = true,
         }
     }

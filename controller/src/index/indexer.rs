@@ -17,6 +17,7 @@ use super::published::{Delta, Index, settle};
 use super::waypoints::{self, Waypoints};
 use super::{policies, services, slices, workloads};
 use crate::captured::Captured;
+use crate::keys::{self, KeySets, Wanted};
 use crate::settings::MeshSettings;
 
 /// Derives what is published from objects and captured pods, and after a change what the change affects. The outcome is
@@ -112,6 +113,17 @@ impl Indexer {
             added.iter().for_each(|object| affected.by(object, &self.objects));
         }
         self.derive(affected)
+    }
+
+    /// Takes what was fetched for token issuers, and derives what depends on it.
+    pub fn know(&mut self, keys: Arc<KeySets>) -> Delta {
+        self.objects.istio.keys = keys;
+        self.derive(Affected { routes: true, ..Affected::default() })
+    }
+
+    /// What token issuers there are whose keys are to be fetched.
+    pub fn wanted_keys(&self) -> Wanted {
+        keys::wanted(self.objects.istio.authentications.iter().map(|written| &**written))
     }
 
     fn derive(&mut self, mut affected: Affected) -> Delta {

@@ -3,24 +3,38 @@
 //! Names, permissions and defaults are resolved here. What cannot be resolved travels with its reason, and requests that
 //! meet it are answered 500; what no parent accepts does not travel.
 
+mod authentication;
+mod authorization;
 mod backend_tls;
 mod backends;
 mod conflicts;
+mod delegates;
+mod destination_rules;
 mod filters;
 mod gateways;
 mod grpc;
+mod hosts;
 mod http;
 mod layer4;
+mod load_balancers;
 mod matches;
+mod notes;
 mod parents;
 mod resilience;
+mod shares;
+mod targets;
+mod virtual_destinations;
+mod virtual_http;
+mod virtual_layer4;
+mod virtual_matches;
+mod virtual_services;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ambit_kubernetes::Metadata;
 use ambit_model::l7::route::{Parent, Route};
-use ambit_model::l7::{MeshConfig, ObjectKey, ObjectKind, Resource};
+use ambit_model::l7::{MeshConfig, ObjectKey, ObjectKind, Resource, Target};
 use ambit_model::service::ServiceKey;
 use ambit_model::table::Table;
 use ambit_model::{Service, Text};
@@ -39,14 +53,31 @@ pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<Strin
     routes.extend(written.tls.iter().filter_map(|route| layer4::tls(route, view, &mut notes)));
     routes.extend(written.tcp.iter().filter_map(|route| layer4::tcp(route, view, &mut notes)));
     conflicts::settle(&mut routes, view, &mut notes);
-    let mesh = Resource::Mesh(mesh(&view.objects.mesh));
+    let taken = routes.iter().flat_map(services_of).cloned().collect();
+    routes.extend(virtual_services::routes(view, &taken, &mut notes));
+    let mesh = mesh(&view.objects.mesh);
+    let providers: Vec<Text> = mesh.providers.iter().map(|provider| provider.name.clone()).collect();
+    let policies = authorization::policies(view, &providers, &mut notes).into_iter().map(Resource::Policy);
     let gateways = gateways::gateways(view, &mut notes).into_iter().map(Resource::Gateway);
-    let rules = backend_tls::rules(view, &mut notes).into_iter();
+    let mut rules = backend_tls::rules(view, &mut notes);
+    rules.extend(destination_rules::rules(view, &mut notes));
+    let rules = rules.into_iter();
     let rules = rules.map(|rule| Resource::DestinationRule(Box::new(rule)));
-    let resources = routes.into_iter().map(Resource::Route).chain(gateways).chain(rules).chain([mesh]);
+    let resources = routes.into_iter().map(Resource::Route).chain(gateways).chain(rules);
+    let authentications = authentication::authentications(view, &mut notes).into_iter();
+    let resources = resources.chain(authentications.map(Resource::Authentication));
+    let resources = resources.chain(policies).chain([Resource::Mesh(mesh)]);
     notes.sort();
     notes.dedup();
     (resources.map(|resource| (resource.name(), resource)).collect(), notes)
+}
+
+/// The services that a route is attached to.
+fn services_of(route: &Route) -> impl Iterator<Item = &ServiceKey> {
+    route.parents.iter().filter_map(|parent| match &parent.target {
+        Target::Service(key) => Some(key),
+        _ => None,
+    })
 }
 
 /// What routes refer to.
@@ -55,14 +86,30 @@ pub(super) struct View<'v> {
     /// The published services, by key.
     pub(super) services: &'v Table<Text, Arc<Service>>,
     pub(super) waypoints: &'v Waypoints,
+    /// The keys of published services, by host.
+    hosts: HashMap<Text, Vec<ServiceKey>>,
+}
+
+impl<'v> View<'v> {
+    pub(super) fn new(
+        objects: &'v Objects,
+        services: &'v Table<Text, Arc<Service>>,
+        waypoints: &'v Waypoints,
+    ) -> Self {
+        let mut hosts: HashMap<Text, Vec<ServiceKey>> = HashMap::new();
+        for (_, service) in services.iter() {
+            hosts.entry(service.key.hostname.clone()).or_default().push(service.key.clone());
+        }
+        Self { objects, services, waypoints, hosts }
+    }
+
+    /// The published service of this key.
+    fn service(&self, key: &ServiceKey) -> Option<&'v Arc<Service>> {
+        self.services.get(&Text::from(key.to_string()))
+    }
 }
 
 impl View<'_> {
-    /// The published service of this key.
-    fn service(&self, key: &ServiceKey) -> Option<&Arc<Service>> {
-        self.services.get(&Text::from(key.to_string()))
-    }
-
     /// The published Service of this name.
     fn service_of(&self, namespace: &str, name: &str) -> Option<&Arc<Service>> {
         self.service(&self.objects.service_key_of(namespace, name))
@@ -94,7 +141,7 @@ impl Author<'_> {
     fn route(&self, parents: Vec<Parent>, hostnames: &[String]) -> Route {
         use ambit_model::l7::route::{Layer, Order};
         let foreign = |parent: &Parent| match &parent.target {
-            ambit_model::l7::Target::Service(key) => *key.namespace != *self.metadata.namespace,
+            Target::Service(key) => *key.namespace != *self.metadata.namespace,
             _ => false,
         };
         Route {

@@ -14,10 +14,16 @@ pub(super) struct Part {
 }
 
 pub(super) fn source(source: &Source, namespace: &str) -> Part {
-    let layer_7 =
-        [&source.request_principals, &source.not_request_principals].iter().any(|texts| !texts.is_empty())
-            || !source.remote_ip_blocks.is_empty()
-            || !source.not_remote_ip_blocks.is_empty();
+    let layer_7 = [
+        &source.request_principals,
+        &source.not_request_principals,
+        &source.trust_domains,
+        &source.not_trust_domains,
+    ]
+    .iter()
+    .any(|texts| !texts.is_empty())
+        || !source.remote_ip_blocks.is_empty()
+        || !source.not_remote_ip_blocks.is_empty();
     let matches = Match {
         namespaces: texts(&source.namespaces),
         not_namespaces: texts(&source.not_namespaces),

@@ -12,6 +12,7 @@ use ambit_model::service::ServiceKey;
 use ambit_model::{Text, address};
 
 use super::gateway_api::GatewayApi;
+use super::istio::Istio;
 use crate::settings::MeshSettings;
 
 /// Where an object is: its namespace and name.
@@ -74,6 +75,7 @@ pub(super) struct Objects {
     /// Without aliases of outside names: those fall through DNS, and their targets are matched.
     pub(super) services: Placed<Service>,
     pub(super) gateway_api: GatewayApi,
+    pub(super) istio: Istio,
     namespaces: HashMap<Text, Arc<Namespace>>,
     nodes: HashMap<Text, Arc<Node>>,
     on_node: HashMap<Text, BTreeSet<Place>>,
@@ -93,6 +95,7 @@ impl Objects {
             authentication: Placed::default(),
             services: Placed::default(),
             gateway_api: GatewayApi::default(),
+            istio: Istio::default(),
             namespaces: HashMap::new(),
             nodes: HashMap::new(),
             on_node: HashMap::new(),
@@ -117,7 +120,10 @@ impl Objects {
             Object::EndpointSlice(slice) => self.slices.insert(metadata, slice),
             Object::AuthorizationPolicy(policy) => self.authorization.insert(metadata, policy),
             Object::PeerAuthentication(policy) => self.authentication.insert(metadata, policy),
-            other => self.gateway_api.add(other),
+            other => {
+                self.gateway_api.add(other);
+                self.istio.add(other);
+            }
         }
     }
 
@@ -137,7 +143,10 @@ impl Objects {
             Object::EndpointSlice(_) => self.slices.remove(metadata),
             Object::AuthorizationPolicy(_) => self.authorization.remove(metadata),
             Object::PeerAuthentication(_) => self.authentication.remove(metadata),
-            other => self.gateway_api.remove(other),
+            other => {
+                self.gateway_api.remove(other);
+                self.istio.remove(other);
+            }
         }
     }
 

@@ -47,11 +47,15 @@ pub(super) fn policy(
 ) -> Option<Policy> {
     let key = key(&place(&policy.metadata));
     let mut note = |text: &str| notes.push(format!("AuthorizationPolicy {key}: {text}"));
+    if policy.spec.targets().next().is_some() {
+        return None;
+    }
     let Some(action) = action(policy) else {
         note(match policy.spec.action {
-            Written::Audit => "AUDIT has no effect here: nothing keeps an audit log",
-            Written::Custom => "CUSTOM has no effect here: nothing asks an external authorizer",
-            _ => "it has no effect here: it is for a waypoint or gateway",
+            Written::Audit => {
+                "AUDIT has no effect here: nothing keeps an audit log; waypoints do (targetRefs)"
+            }
+            _ => "CUSTOM has no effect here: no external authorizer is asked; waypoints do (targetRefs)",
         });
         return None;
     };

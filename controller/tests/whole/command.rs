@@ -100,15 +100,21 @@ fn check_says_what_is_wrong_and_where() {
     let bad = controller(&["check", "--config", text(&config)]);
     let said = complaint(&bad, 1);
     assert!(said.contains("bad.yaml:4: Pod shop/a: status.podIP: \"10.0.0\" is not an IP address"), "{said}");
-    for policy in [
-        "spec: {action: CUSTOM, provider: {name: p}, rules: [{}]}",
-        "spec: {targetRefs: [{kind: Service, name: cart}]}",
-    ] {
-        let head = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\n";
-        mesh.write("bad.yaml", &format!("{head}{policy}\n"));
-        let said = complaint(&controller(&["check", "--config", text(&config)]), 1);
-        assert!(said.contains("bad.yaml:4: AuthorizationPolicy shop/a: spec."), "{said}");
-    }
+    let head =
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: shop}\n";
+    mesh.write(
+        "bad.yaml",
+        &format!("{head}spec: {{action: CUSTOM, provider: {{name: p}}, rules: [{{}}]}}\n"),
+    );
+    let said = complaint(&controller(&["check", "--config", text(&config)]), 1);
+    assert!(said.contains("bad.yaml:4: AuthorizationPolicy shop/a: spec."), "{said}");
+    mesh.write("bad.yaml", &format!("{head}spec: {{targetRefs: [{{kind: Service, name: cat}}]}}\n"));
+    let warned = controller(&["check", "--config", text(&config)]);
+    let said = String::from_utf8(warned.stdout).unwrap();
+    assert!(
+        warned.status.success() && said.contains("(TargetNotFound): Service cat does not exist"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Mesh {
             listen: vec!["127.0.0.1:0".parse().unwrap()],
             server_names: vec!["controller.test".to_owned()],
             mesh: MeshSettings::default(),
+            keys: ambit_controller::keys::Permissions::default(),
             max_certificate_lifetime: self.longest,
             admin: Some("127.0.0.1:0".parse().unwrap()),
             clock: Clock::new(move || clock),

@@ -18,6 +18,7 @@ pub mod serving;
 pub mod source;
 pub mod tls;
 pub mod verify;
+pub mod web;
 
 mod clock;
 mod pem;

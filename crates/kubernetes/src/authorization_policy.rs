@@ -9,7 +9,8 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::problem::quoted;
-use crate::{Metadata, WorkloadSelector, annotations, fields};
+use crate::target_ref::targets;
+use crate::{Metadata, TargetRef, WorkloadSelector, annotations, fields};
 
 /// `security.istio.io/v1` and `v1beta1` AuthorizationPolicy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,22 +59,6 @@ pub enum Action {
     Audit,
     /// Ask the provider.
     Custom,
-}
-
-/// What an AuthorizationPolicy is attached to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
-pub struct TargetRef {
-    /// API group of the kind; empty for the core group.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub group: String,
-    /// `Gateway`, `GatewayClass`, `Service` or `ServiceEntry`.
-    pub kind: String,
-    /// Its name, in the policy's namespace.
-    pub name: String,
-    /// Must be empty: targets in other namespaces are not allowed.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub namespace: String,
 }
 
 /// The external authorizer of the action CUSTOM.
@@ -135,6 +120,12 @@ pub struct Source {
     /// Accounts of the peer's identity that do not match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_service_accounts: Vec<String>,
+    /// Trust domains of the peer's identity.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub trust_domains: Vec<String>,
+    /// Trust domains of the peer's identity that do not match.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_trust_domains: Vec<String>,
     /// The peer's addresses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ip_blocks: Vec<IpBlock>,
@@ -215,7 +206,7 @@ impl AuthorizationPolicy {
 impl AuthorizationPolicySpec {
     /// All targets, whichever way they are written.
     pub fn targets(&self) -> impl Iterator<Item = &TargetRef> {
-        self.target_refs.iter().chain(&self.target_ref)
+        targets(&self.target_refs, self.target_ref.as_ref())
     }
 }
 

@@ -4,7 +4,9 @@ mod authorization_policy;
 pub(crate) mod claims;
 mod core;
 mod gateway_api;
+mod istio;
 mod peer_authentication;
+mod scope;
 mod set;
 
 use crate::{FieldPath, Loaded, Object, Problem};
@@ -49,6 +51,9 @@ pub(crate) fn object(loaded: &Loaded, problems: &mut Vec<Problem>) {
         Object::TLSRoute(route) => gateway_api::tls_route(&route.spec, &mut complaints),
         Object::TCPRoute(route) => gateway_api::tcp_route(&route.spec, &mut complaints),
         Object::ReferenceGrant(grant) => gateway_api::reference_grant(&grant.spec, &mut complaints),
+        Object::RequestAuthentication(policy) => istio::request_authentication(&policy.spec, &mut complaints),
+        Object::DestinationRule(rule) => istio::destination_rule(&rule.spec, &mut complaints),
+        Object::VirtualService(service) => istio::virtual_service(&service.spec, &mut complaints),
         Object::BackendTLSPolicy(policy) => gateway_api::backend_tls_policy(&policy.spec, &mut complaints),
     }
 }

@@ -19,7 +19,8 @@ pub enum Treatment {
 
 /// What can be read, for people.
 pub const SUPPORTED: &str = "v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; \
-     security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication; \
+     security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; \
+     networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, VirtualService; \
      gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, \
      BackendTLSPolicy";
 
@@ -66,11 +67,10 @@ const FOREIGN_KINDS: [(&str, &str); 15] = [
 ];
 
 /// Kinds that restrict access, or may, and that nothing here enforces.
-const UNENFORCED: [(&str, &str); 7] = [
+const UNENFORCED: [(&str, &str); 6] = [
     ("networking.k8s.io", "NetworkPolicy"),
     ("policy.networking.k8s.io", "AdminNetworkPolicy"),
     ("policy.networking.k8s.io", "BaselineAdminNetworkPolicy"),
-    ("security.istio.io", "RequestAuthentication"),
     ("networking.istio.io", "EnvoyFilter"),
     ("extensions.istio.io", "WasmPlugin"),
     ("policy.networking.k8s.io", "ClusterNetworkPolicy"),

@@ -13,6 +13,7 @@ mod enrolment;
 mod field_path;
 mod fields;
 pub mod gateway_api;
+pub mod istio;
 pub mod kinds;
 pub mod labels;
 mod load;
@@ -29,6 +30,7 @@ mod selector;
 mod service;
 mod service_account;
 mod target_port;
+mod target_ref;
 mod walk;
 mod workload_name;
 mod write;
@@ -36,7 +38,7 @@ mod yaml;
 
 pub use authorization_policy::{
     Action, AuthorizationPolicy, AuthorizationPolicySpec, Condition, IpBlock, Operation, Provider, Rule,
-    RuleFrom, RuleTo, Source, TargetRef,
+    RuleFrom, RuleTo, Source,
 };
 pub use check::validate_set;
 pub use directory::Directory;
@@ -64,6 +66,7 @@ pub use service::{
 };
 pub use service_account::ServiceAccount;
 pub use target_port::{PortRef, target_port};
+pub use target_ref::TargetRef;
 pub use workload_name::{WorkloadKind, WorkloadName, canonical_name, canonical_revision, workload_name};
 pub use write::{WriteError, to_yaml, to_yaml_documents};
 

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::gateway_api::{
     BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute, TLSRoute,
 };
+use crate::istio::{DestinationRule, RequestAuthentication, VirtualService};
 use crate::kinds::{self, Treatment};
 use crate::load::{Loaded, Note, NoteKind};
 use crate::problem::{object_name, quoted, shortened};
@@ -126,20 +127,24 @@ fn known(tree: &Arc<Tree>, kind: Kind, file: &Arc<Path>, outcome: &mut Outcome) 
     }
 }
 
-/// Says so when a policy asks for something that ztunnel cannot do.
+/// Says so when a policy asks for something that ztunnel cannot do, and no waypoint is asked.
 fn warn(loaded: &Loaded, tree: &Tree, outcome: &mut Outcome) {
     let Object::AuthorizationPolicy(policy) = &loaded.object else { return };
-    let text = match policy.spec.action {
-        Action::Audit | Action::Custom => "is not honoured yet: only ALLOW and DENY are enforced",
-        _ if policy.spec.targets().next().is_some() => {
-            "is not honoured yet: policies with targetRefs are enforced by waypoints only"
-        }
-        _ => return,
-    };
-    note(tree, &loaded.file, outcome, NoteKind::NotHonoured, text);
+    let unheard = matches!(policy.spec.action, Action::Audit | Action::Custom);
+    if unheard && policy.spec.targets().next().is_none() {
+        let text = "is not honoured: without targetRefs only ALLOW and DENY are enforced";
+        note(tree, &loaded.file, outcome, NoteKind::NotHonoured, text);
+    }
 }
 
 fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
+    /// A kind of which nothing unknown is accepted.
+    macro_rules! spec {
+        ($kind:ident) => {{
+            let (metadata, spec) = strict(tree)?;
+            $kind { metadata, spec }.into()
+        }};
+    }
     let mut object: Object = match kind {
         Kind::Namespace => core::<Namespace>(tree)?.into(),
         Kind::Node => core::<Node>(tree)?.into(),
@@ -147,46 +152,19 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
         Kind::Pod => core::<Pod>(tree)?.into(),
         Kind::Service => core::<Service>(tree)?.into(),
         Kind::EndpointSlice => core::<EndpointSlice>(tree)?.into(),
-        Kind::AuthorizationPolicy => {
-            let (metadata, spec) = strict(tree)?;
-            AuthorizationPolicy { metadata, spec }.into()
-        }
-        Kind::PeerAuthentication => {
-            let (metadata, spec) = strict(tree)?;
-            PeerAuthentication { metadata, spec }.into()
-        }
-        Kind::Gateway => {
-            let (metadata, spec) = strict(tree)?;
-            Gateway { metadata, spec }.into()
-        }
-        Kind::GatewayClass => {
-            let (metadata, spec) = strict(tree)?;
-            GatewayClass { metadata, spec }.into()
-        }
-        Kind::HTTPRoute => {
-            let (metadata, spec) = strict(tree)?;
-            HTTPRoute { metadata, spec }.into()
-        }
-        Kind::GRPCRoute => {
-            let (metadata, spec) = strict(tree)?;
-            GRPCRoute { metadata, spec }.into()
-        }
-        Kind::TLSRoute => {
-            let (metadata, spec) = strict(tree)?;
-            TLSRoute { metadata, spec }.into()
-        }
-        Kind::TCPRoute => {
-            let (metadata, spec) = strict(tree)?;
-            TCPRoute { metadata, spec }.into()
-        }
-        Kind::ReferenceGrant => {
-            let (metadata, spec) = strict(tree)?;
-            ReferenceGrant { metadata, spec }.into()
-        }
-        Kind::BackendTLSPolicy => {
-            let (metadata, spec) = strict(tree)?;
-            BackendTLSPolicy { metadata, spec }.into()
-        }
+        Kind::AuthorizationPolicy => spec!(AuthorizationPolicy),
+        Kind::PeerAuthentication => spec!(PeerAuthentication),
+        Kind::Gateway => spec!(Gateway),
+        Kind::GatewayClass => spec!(GatewayClass),
+        Kind::HTTPRoute => spec!(HTTPRoute),
+        Kind::GRPCRoute => spec!(GRPCRoute),
+        Kind::TLSRoute => spec!(TLSRoute),
+        Kind::TCPRoute => spec!(TCPRoute),
+        Kind::ReferenceGrant => spec!(ReferenceGrant),
+        Kind::BackendTLSPolicy => spec!(BackendTLSPolicy),
+        Kind::RequestAuthentication => spec!(RequestAuthentication),
+        Kind::DestinationRule => spec!(DestinationRule),
+        Kind::VirtualService => spec!(VirtualService),
     };
     if !kind.is_namespaced() {
         object.metadata_mut().namespace.clear();

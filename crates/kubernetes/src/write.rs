@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{Kind, Object};
+use crate::Object;
 
 /// An object cannot be written; it holds a text that YAML cannot.
 #[derive(Debug, thiserror::Error)]
@@ -13,36 +13,19 @@ pub struct WriteError {
 }
 
 #[derive(Serialize)]
-struct Written<'a, T> {
+struct Written<'a> {
     #[serde(rename = "apiVersion")]
     api_version: &'static str,
     kind: &'static str,
     #[serde(flatten)]
-    object: &'a T,
+    object: &'a Object,
 }
 
 /// One object as a YAML document, empty fields left out; reading it gives the same object.
 pub fn to_yaml(object: &Object) -> Result<String, WriteError> {
     let kind = object.kind();
-    let written = match object {
-        Object::Namespace(inner) => document(kind, inner),
-        Object::Node(inner) => document(kind, inner),
-        Object::ServiceAccount(inner) => document(kind, inner),
-        Object::Pod(inner) => document(kind, inner),
-        Object::Service(inner) => document(kind, inner),
-        Object::EndpointSlice(inner) => document(kind, inner),
-        Object::AuthorizationPolicy(inner) => document(kind, inner),
-        Object::PeerAuthentication(inner) => document(kind, inner),
-        Object::Gateway(inner) => document(kind, inner),
-        Object::GatewayClass(inner) => document(kind, inner),
-        Object::HTTPRoute(inner) => document(kind, inner),
-        Object::GRPCRoute(inner) => document(kind, inner),
-        Object::TLSRoute(inner) => document(kind, inner),
-        Object::TCPRoute(inner) => document(kind, inner),
-        Object::ReferenceGrant(inner) => document(kind, inner),
-        Object::BackendTLSPolicy(inner) => document(kind, inner),
-    };
-    written.map_err(|error| WriteError {
+    let written = Written { api_version: kind.api_version(), kind: kind.name(), object };
+    serde_saphyr::to_string(&written).map_err(|error| WriteError {
         object: object.to_string(),
         reason: crate::problem::shortened(&error.to_string()),
     })
@@ -58,8 +41,4 @@ pub fn to_yaml_documents<'a>(objects: impl IntoIterator<Item = &'a Object>) -> R
         stream.push_str(&to_yaml(object)?);
     }
     Ok(stream)
-}
-
-fn document<T: Serialize>(kind: Kind, object: &T) -> Result<String, serde_saphyr::SerializeError> {
-    serde_saphyr::to_string(&Written { api_version: kind.api_version(), kind: kind.name(), object })
 }

@@ -313,15 +313,15 @@ fn other_kinds() {
 #[test]
 fn what_is_left_out_is_said() {
     let resources = read(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: x}\n---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: web, namespace: shop}\n---\napiVersion: security.istio.io/v1beta1\nkind: AuthorizationPolicy\nmetadata: {name: l7, namespace: shop}\nspec: {targetRefs: [{kind: Service, group: '', name: cart}]}\n",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\nspec: {replicas: x}\n---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: web, namespace: shop}\n---\napiVersion: security.istio.io/v1beta1\nkind: AuthorizationPolicy\nmetadata: {name: l7, namespace: shop}\nspec: {action: AUDIT, rules: [{}]}\n",
     );
     let lines: Vec<String> = resources.notes.iter().map(ToString::to_string).collect();
     assert_eq!(
         lines,
         [
             "all.yaml:1: Deployment shop/web: is not read by the mesh",
-            "all.yaml:6: VirtualService shop/web: is not honoured yet: it has no effect on traffic",
-            "all.yaml:10: AuthorizationPolicy shop/l7: is not honoured yet: policies with targetRefs are enforced by waypoints only",
+            "all.yaml:6: Sidecar shop/web: is not honoured yet: it has no effect on traffic",
+            "all.yaml:10: AuthorizationPolicy shop/l7: is not honoured: without targetRefs only ALLOW and DENY are enforced",
         ]
     );
     assert_eq!(resources.notes[0].kind, NoteKind::NotOurs);

@@ -114,8 +114,7 @@ impl Indexer {
 
     /// Derives the routes, which depend on each other and on services.
     pub(super) fn put_routes(&mut self, delta: &mut Delta) {
-        let view =
-            View { objects: &self.objects, services: &self.index.services, waypoints: &self.waypoints };
+        let view = View::new(&self.objects, &self.index.services, &self.waypoints);
         let (resources, notes) = l7::resources(&view);
         self.notes.changed |= notes != self.notes.routes;
         self.notes.routes = notes;

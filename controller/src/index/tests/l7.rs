@@ -1,9 +1,13 @@
 //! Routes and what else waypoints are told, from YAML to the published value.
 
+mod authentication;
+mod authorization;
 mod backends;
+mod destination_rules;
 mod gateways;
 mod parents;
 mod rules;
+mod virtual_services;
 
 use ambit_model::l7::route::{Action, Backend, Route, Rule};
 use ambit_model::l7::{MeshConfig, Resource};
@@ -48,6 +52,11 @@ fn object(kind: &str, name: &str, spec: &str) -> String {
         "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: shop, creationTimestamp: '1970-01-01T00:01:00Z'}}\nspec:\n  {}\n---\n",
         spec.replace('\n', "\n  ")
     )
+}
+
+/// An object of Istio's in `shop`, by its group, such as `security`.
+fn istio(group: &str, kind: &str, name: &str, spec: &str) -> String {
+    object(kind, name, spec).replacen("gateway.networking.k8s.io", &format!("{group}.istio.io"), 1)
 }
 
 /// The one rule of an HTTPRoute of `cart`, and the notes.

@@ -29,7 +29,7 @@ pub enum RootCa {
 
 impl RootCa {
     /// Reads the roots now.
-    pub(super) fn load(&self) -> Result<RootCertStore, ControlError> {
+    pub(crate) fn load(&self) -> Result<RootCertStore, ControlError> {
         match self {
             Self::Pem(text) => store(Path::new("the given text"), text),
             Self::File(path) => read(path),

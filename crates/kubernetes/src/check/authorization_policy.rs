@@ -2,87 +2,27 @@
 
 use super::Complaints;
 use super::core::boolean;
+use super::scope::{Scope, scope};
 use crate::problem::quoted;
 use crate::{
     Action, AuthorizationPolicy, AuthorizationPolicySpec, Condition, FieldPath, IpBlock, Operation, Rule,
-    Source, TargetRef, WorkloadSelector, annotations, fields,
+    Source, annotations, fields,
 };
-
-/// Most targets that a policy may have.
-const MOST_TARGETS: usize = 16;
 
 pub(super) fn check(policy: &AuthorizationPolicy, complaints: &mut Complaints<'_>) {
     let dry_run = FieldPath::of("metadata").key("annotations").key(annotations::DRY_RUN);
     boolean(policy.metadata.annotation(annotations::DRY_RUN), &dry_run, complaints);
     let spec = &policy.spec;
     let at = FieldPath::of("spec");
-    scope(spec, &at, complaints);
+    let written = Scope {
+        selector: spec.selector.as_ref(),
+        target_refs: &spec.target_refs,
+        target_ref: spec.target_ref.as_ref(),
+    };
+    scope(&written, &at, complaints);
     action(spec, &at, complaints);
     for (index, item) in spec.rules.iter().enumerate() {
         rule(item, &at.key("rules").index(index), complaints);
-    }
-}
-
-fn scope(spec: &AuthorizationPolicySpec, at: &FieldPath, complaints: &mut Complaints<'_>) {
-    let ways = [spec.selector.is_some(), spec.target_ref.is_some(), !spec.target_refs.is_empty()];
-    if ways.into_iter().filter(|used| *used).count() > 1 {
-        let reason = "only one of selector, targetRef and targetRefs can be set";
-        complaints.add(at, reason, "keep the one that you mean");
-    }
-    if let Some(selected) = &spec.selector {
-        selector(selected, &at.key("selector"), complaints);
-    }
-    if spec.target_refs.len() > MOST_TARGETS {
-        let reason = format!("more than {MOST_TARGETS} targets");
-        complaints.add(&at.key("targetRefs"), reason, "split the policy");
-    }
-    for (index, target) in spec.target_refs.iter().enumerate() {
-        target_ref(target, &at.key("targetRefs").index(index), complaints);
-    }
-    if let Some(target) = &spec.target_ref {
-        target_ref(target, &at.key("targetRef"), complaints);
-    }
-}
-
-/// A workload selector: keys are not empty, and nothing is a wildcard.
-pub(super) fn selector(selector: &WorkloadSelector, at: &FieldPath, complaints: &mut Complaints<'_>) {
-    for (key, value) in &selector.match_labels {
-        let path = at.key("matchLabels").key(key);
-        if key.is_empty() {
-            complaints.add(&path, "an empty label key", "name a label");
-        }
-        if key.contains('*') || value.contains('*') {
-            complaints.add(&path, "wildcards are not supported in selectors", "write the whole label");
-        }
-    }
-}
-
-fn target_ref(target: &TargetRef, at: &FieldPath, complaints: &mut Complaints<'_>) {
-    let known = matches!(
-        (target.group.as_str(), target.kind.as_str()),
-        ("gateway.networking.k8s.io", "Gateway" | "GatewayClass")
-            | ("" | "core", "Service")
-            | ("networking.istio.io", "ServiceEntry")
-    );
-    if !known {
-        let reason =
-            format!("group {} kind {} cannot be a target", quoted(&target.group), quoted(&target.kind));
-        complaints.add(
-            at,
-            reason,
-            "use a Gateway or GatewayClass (gateway.networking.k8s.io), a Service or a ServiceEntry",
-        );
-    }
-    if target.name.is_empty() {
-        complaints.add(&at.key("name"), "the target has no name", "set name");
-    }
-    if !target.namespace.is_empty() {
-        let reason = "targets in other namespaces are not allowed";
-        complaints.add(
-            &at.key("namespace"),
-            reason,
-            "remove it, and put the policy into the target's namespace",
-        );
     }
 }
 
@@ -112,6 +52,8 @@ fn action(spec: &AuthorizationPolicySpec, at: &FieldPath, complaints: &mut Compl
 /// CUSTOM is decided before identities are known.
 fn custom_rule(rule: &Rule, at: &FieldPath, complaints: &mut Complaints<'_>) {
     const REMEDY: &str = "remove it, or use ALLOW or DENY";
+    const IDENTITY: [&str; 4] =
+        ["source.namespace", "source.principal", "source.serviceAccount", "source.trustDomain"];
     for (index, from) in rule.from.iter().enumerate() {
         let path = at.key("from").index(index).key("source");
         for (name, values) in identities(&from.source) {
@@ -121,8 +63,8 @@ fn custom_rule(rule: &Rule, at: &FieldPath, complaints: &mut Complaints<'_>) {
         }
     }
     for (index, condition) in rule.when.iter().enumerate() {
-        let identity = ["source.namespace", "source.principal"].contains(&condition.key.as_str())
-            || condition.key.starts_with("request.auth.");
+        let identity =
+            IDENTITY.contains(&condition.key.as_str()) || condition.key.starts_with("request.auth.");
         if identity {
             complaints.add(&at.key("when").index(index).key("key"), "CUSTOM cannot match identities", REMEDY);
         }
@@ -143,7 +85,7 @@ fn rule(rule: &Rule, at: &FieldPath, complaints: &mut Complaints<'_>) {
 
 type Named<'a> = (&'static str, &'a [String]);
 
-fn identities(source: &Source) -> [Named<'_>; 8] {
+fn identities(source: &Source) -> [Named<'_>; 10] {
     [
         ("principals", &source.principals),
         ("notPrincipals", &source.not_principals),
@@ -153,6 +95,8 @@ fn identities(source: &Source) -> [Named<'_>; 8] {
         ("notNamespaces", &source.not_namespaces),
         ("serviceAccounts", &source.service_accounts),
         ("notServiceAccounts", &source.not_service_accounts),
+        ("trustDomains", &source.trust_domains),
+        ("notTrustDomains", &source.not_trust_domains),
     ]
 }
 
@@ -265,6 +209,7 @@ fn condition(condition: &Condition, at: &FieldPath, complaints: &mut Complaints<
             let outcome = match condition.key.as_str() {
                 "source.ip" | "remote.ip" | "destination.ip" => value.parse::<IpBlock>().map(|_| ()),
                 "destination.port" => port(value),
+                "source.serviceAccount" => service_account(value),
                 _ => Ok(()),
             };
             complaints.expect(&at.key(name).index(index), outcome);
@@ -274,11 +219,13 @@ fn condition(condition: &Condition, at: &FieldPath, complaints: &mut Complaints<
 
 /// A condition's key, from Istio's list of attributes.
 fn attribute(key: &str) -> Result<(), String> {
-    const PLAIN: [&str; 9] = [
+    const PLAIN: [&str; 11] = [
         "source.ip",
         "remote.ip",
         "source.namespace",
         "source.principal",
+        "source.serviceAccount",
+        "source.trustDomain",
         "request.auth.principal",
         "request.auth.audiences",
         "request.auth.presenter",

@@ -19,6 +19,8 @@ use references::{backend, hostnames, parents};
 
 pub(super) use backend_tls::check as backend_tls_policy;
 pub(super) use gateway::{gateway, gateway_class};
+pub(super) use matches::expression;
+pub(super) use references::header_name;
 
 pub(super) fn http_route(spec: &HTTPRouteSpec, complaints: &mut Complaints<'_>) {
     let at = FieldPath::of("spec");

@@ -1,7 +1,7 @@
 //! What is wrong with a PeerAuthentication, by the rules of Istio's validator.
 
 use super::Complaints;
-use super::authorization_policy::selector;
+use super::scope::selector;
 use crate::{FieldPath, PeerAuthenticationSpec};
 
 pub(super) fn check(spec: &PeerAuthenticationSpec, complaints: &mut Complaints<'_>) {

@@ -87,15 +87,15 @@ fn kinds() {
     only("metadata: {name: web}\n", "shop.yaml:1: this object has no kind; set apiVersion and kind");
     only(
         "apiVersion: v1\nkind: Podd\nmetadata: {name: web}\n",
-        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication; gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, BackendTLSPolicy",
+        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, VirtualService; gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, BackendTLSPolicy",
     );
     only(
         "apiVersion: security.istio.io/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: default}\n",
         "shop.yaml:1: AuthorizationPolicy default/a: apiVersion \"security.istio.io/v1alpha1\" is not supported; use security.istio.io/v1",
     );
     only(
-        "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: a, namespace: default}\n",
-        "shop.yaml:1: RequestAuthentication default/a: security.istio.io/v1/RequestAuthentication restricts access, but nothing here would enforce it; use an AuthorizationPolicy, or move it out of this directory",
+        "apiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {name: a, namespace: default}\n",
+        "shop.yaml:1: EnvoyFilter default/a: networking.istio.io/v1alpha3/EnvoyFilter restricts access, but nothing here would enforce it; use an AuthorizationPolicy, or move it out of this directory",
     );
 }
 

@@ -114,8 +114,10 @@ pub enum Attribute {
     SourceNamespace,
     /// `source.principal`.
     SourcePrincipal,
-    /// `source.serviceAccount`.
+    /// `source.serviceAccount`, as `namespace/name`.
     SourceServiceAccount,
+    /// `source.trustDomain`.
+    SourceTrustDomain,
     /// `request.auth.principal`.
     RequestPrincipal,
     /// `request.auth.audiences`.

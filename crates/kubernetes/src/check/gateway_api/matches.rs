@@ -49,7 +49,7 @@ fn value(one: &HttpFieldMatch, at: &FieldPath, complaints: &mut Complaints<'_>) 
 }
 
 /// An expression that waypoints can read, in RE2's syntax.
-pub(super) fn expression(text: &str) -> Result<(), String> {
+pub(in crate::check) fn expression(text: &str) -> Result<(), String> {
     if text.is_empty() {
         return Err("the expression is empty; write one".to_owned());
     }

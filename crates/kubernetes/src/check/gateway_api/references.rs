@@ -90,7 +90,7 @@ pub(super) fn precise_hostname(text: &str) -> Result<(), String> {
 }
 
 /// The name of a header, a token of RFC 9110 section 5.6.2.
-pub(super) fn header_name(text: &str) -> Result<(), String> {
+pub(in crate::check) fn header_name(text: &str) -> Result<(), String> {
     if is_token(text) && text.len() <= 256 {
         return Ok(());
     }

@@ -93,6 +93,9 @@ fn condition(condition: &policy::Condition, mesh: &MeshConfig) -> Result<Conditi
         Attribute::SourceServiceAccount => {
             Condition::SourceServiceAccount(fallible(values, |text| account(text))?)
         }
+        Attribute::SourceTrustDomain => {
+            Condition::SourceTrustDomain(many(values, |text| trust_domains(text, mesh)))
+        }
         Attribute::RequestPrincipal => {
             Condition::RequestPrincipal(each(values, |text| RequestPrincipal::new(text)))
         }

@@ -24,6 +24,7 @@ pub(super) enum Condition {
     SourceNamespace(Values<Namespace>),
     SourcePrincipal(Values<StringMatch>),
     SourceServiceAccount(Values<ServiceAccount>),
+    SourceTrustDomain(Values<Pattern>),
     RequestPrincipal(Values<RequestPrincipal>),
     /// Audiences and presenter are claims too.
     Claim(Vec<Text>, Values<Pattern>),
@@ -54,6 +55,9 @@ impl Condition {
             Self::SourceServiceAccount(values) => {
                 owned_pair(values, widens, request, |each| is_account(each, request))
             }
+            Self::SourceTrustDomain(values) => pair(values, |each| {
+                identity.is_some_and(|identity| each.holds(identity.trust_domain().as_bytes()))
+            }),
             Self::RequestPrincipal(values) => pair(values, |each| is_request_principal(each, request)),
             Self::Claim(path, values) => pair(values, |each| {
                 let token = request.token.as_ref();

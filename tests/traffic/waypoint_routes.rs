@@ -1,0 +1,55 @@
+//! Istio's VirtualServices at a waypoint: the first rule that matches counts.
+
+use ambit_tests::pod::ENROLLED;
+use ambit_tests::runner::Test;
+use ambit_tests::server::Server;
+use ambit_tests::topology::Side;
+use ambit_tests::wait::wait_until;
+
+use crate::waypoint::{ask, with_waypoint};
+
+pub(crate) const TESTS: &[Test] = &[(
+    "a_virtual_service_routes_rewrites_answers_and_breaks",
+    a_virtual_service_routes_rewrites_answers_and_breaks,
+)];
+
+fn a_virtual_service_routes_rewrites_answers_and_breaks() {
+    let (mut mesh, web, pod) = with_waypoint("waypoint-virtual", &[("cart", 20), ("cart-v2", 21)]);
+    let (one, two) = (mesh.pod("cart", Side::A), mesh.pod("cart-v2", Side::B));
+    let (_one, _two) = (Server::http(one.netns(), 8080, "one"), Server::http(two.netns(), 8080, "two"));
+    mesh.settled();
+    let _waypoint = mesh.start_waypoint(&pod);
+    wait_until("a request passes", || ask(&web, 20, "/").is_ok());
+
+    let rules = "http:\n  \
+        - match: [{uri: {prefix: /api/}, queryParams: {v: {exact: '2'}}}]\n    rewrite: {uri: /}\n    route: [{destination: {host: cart-v2, port: {number: 80}}}]\n  \
+        - match: [{uri: {exact: /tea}}]\n    directResponse: {status: 418}\n  \
+        - match: [{uri: {regex: '/broken/[0-9]+'}}]\n    fault: {abort: {httpStatus: 555, percentage: {value: 100}}}\n    route: [{destination: {host: cart}}]\n  \
+        - match: [{uri: {prefix: /moved}}]\n    redirect: {uri: /, redirectCode: 308}\n  \
+        - match: [{uri: {prefix: /api}}, {uri: {prefix: /broken}}]\n    route: [{destination: {host: cart.shop.svc.cluster.local}}]\n"
+        .replace("cart.shop", &format!("cart.{ENROLLED}"));
+    mesh.apply(
+        "virtual",
+        &format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: cart, namespace: {ENROLLED}}}\n\
+             spec:\n  hosts: [cart]\n  {rules}"
+        ),
+    );
+    wait_until("the rules are in force", || ask(&web, 20, "/tea") == Err("418".to_owned()));
+    // The service and the path that its pod sees.
+    let seen = |path: &str| {
+        ask(&web, 20, path).map(|body| body.split(' ').take(2).collect::<Vec<_>>().join(" "))
+    };
+    for (path, answer) in [
+        ("/api/x?v=2", Ok("two /x?v=2".to_owned())),
+        ("/api/x?v=1", Ok("one /api/x?v=1".to_owned())),
+        ("/broken/7", Err("555".to_owned())),
+        ("/broken/x", Ok("one /broken/x".to_owned())),
+        ("/moved/x", Err("308".to_owned())),
+        ("/else", Err("404".to_owned())),
+    ] {
+        assert_eq!(seen(path), answer, "{path}");
+    }
+    mesh.apply("virtual", "");
+    wait_until("without it all go to the service", || ask(&web, 20, "/else").is_ok());
+}
