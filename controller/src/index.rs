@@ -8,6 +8,7 @@
 mod affected;
 mod balancing;
 mod condition;
+mod entries;
 mod gateway_api;
 mod guard;
 mod indexer;

@@ -10,8 +10,10 @@ use ambit_tests::wait::wait_until;
 
 use crate::waypoint::{ask, pods, with_waypoint};
 
-pub(crate) const TESTS: &[Test] =
-    &[("a_policy_of_a_service_decides_about_requests", a_policy_of_a_service_decides_about_requests)];
+pub(crate) const TESTS: &[Test] = &[
+    ("a_policy_of_a_service_decides_about_requests", a_policy_of_a_service_decides_about_requests),
+    ("tokens_are_accepted_by_keys_that_are_fetched", tokens_are_accepted_by_keys_that_are_fetched),
+];
 
 /// An AuthorizationPolicy of the service `cart`.
 fn policy(name: &str, rest: &str) -> String {

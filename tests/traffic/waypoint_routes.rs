@@ -1,17 +1,21 @@
-//! Istio's VirtualServices at a waypoint: the first rule that matches counts.
+//! Istio's VirtualServices and ServiceEntries at a waypoint: where requests go, also out of the mesh.
 
 use ambit_tests::pod::ENROLLED;
+use ambit_tests::resources::vip;
 use ambit_tests::runner::Test;
 use ambit_tests::server::Server;
 use ambit_tests::topology::Side;
 use ambit_tests::wait::wait_until;
 
-use crate::waypoint::{ask, with_waypoint};
+use crate::waypoint::{GATEWAY, ask, with_waypoint};
 
-pub(crate) const TESTS: &[Test] = &[(
-    "a_virtual_service_routes_rewrites_answers_and_breaks",
-    a_virtual_service_routes_rewrites_answers_and_breaks,
-)];
+pub(crate) const TESTS: &[Test] = &[
+    (
+        "a_virtual_service_routes_rewrites_answers_and_breaks",
+        a_virtual_service_routes_rewrites_answers_and_breaks,
+    ),
+    ("a_host_outside_is_reached_through_the_waypoint", a_host_outside_is_reached_through_the_waypoint),
+];
 
 fn a_virtual_service_routes_rewrites_answers_and_breaks() {
     let (mut mesh, web, pod) = with_waypoint("waypoint-virtual", &[("cart", 20), ("cart-v2", 21)]);
@@ -37,9 +41,8 @@ fn a_virtual_service_routes_rewrites_answers_and_breaks() {
     );
     wait_until("the rules are in force", || ask(&web, 20, "/tea") == Err("418".to_owned()));
     // The service and the path that its pod sees.
-    let seen = |path: &str| {
-        ask(&web, 20, path).map(|body| body.split(' ').take(2).collect::<Vec<_>>().join(" "))
-    };
+    let seen =
+        |path: &str| ask(&web, 20, path).map(|body| body.split(' ').take(2).collect::<Vec<_>>().join(" "));
     for (path, answer) in [
         ("/api/x?v=2", Ok("two /x?v=2".to_owned())),
         ("/api/x?v=1", Ok("one /api/x?v=1".to_owned())),
@@ -52,4 +55,35 @@ fn a_virtual_service_routes_rewrites_answers_and_breaks() {
     }
     mesh.apply("virtual", "");
     wait_until("without it all go to the service", || ask(&web, 20, "/else").is_ok());
+}
+
+fn a_host_outside_is_reached_through_the_waypoint() {
+    let (mut mesh, web, pod) = with_waypoint("waypoint-entry", &[("cart", 20)]);
+    let outside = mesh.outsider("api", Side::B);
+    let _server = Server::http(outside.netns(), 8080, "api");
+    mesh.settled();
+    let waypoint = mesh.start_waypoint(&pod);
+    let address = vip(30, 80)[0].ip();
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\n\
+         metadata: {{name: api, namespace: {ENROLLED}, labels: {{istio.io/use-waypoint: {GATEWAY}}}}}\n\
+         spec:\n  hosts: [api.example.com]\n  addresses: [{address}]\n  resolution: STATIC\n  \
+         ports: [{{number: 80, name: http, protocol: HTTP, targetPort: 8080}}]\n  endpoints: [{{address: {}}}]\n",
+        outside.place.v4
+    );
+    mesh.apply("entry", &entry);
+    wait_until("a request goes out", || ask(&web, 30, "/items").is_ok());
+    waypoint.logged("the request", |line| line["path"] == "/items" && line["response_code"] == 200);
+
+    let policy = format!(
+        "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: api, namespace: {ENROLLED}}}\n\
+         spec:\n  targetRefs: [{{group: networking.istio.io, kind: ServiceEntry, name: api}}]\n  \
+         action: DENY\n  rules: [{{to: [{{operation: {{paths: [/secret]}}}}]}}]\n\
+         ---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: api, namespace: {ENROLLED}}}\n\
+         spec:\n  hosts: [api.example.com]\n  http: [{{match: [{{uri: {{prefix: /v1/}}}}], rewrite: {{uri: /}}, route: [{{destination: {{host: api.example.com}}}}]}}, {{match: [{{uri: {{prefix: /secret}}}}], directResponse: {{status: 200}}}}]\n"
+    );
+    mesh.apply("entry", &(entry + &policy));
+    wait_until("the policy is in force", || ask(&web, 30, "/secret") == Err("403".to_owned()));
+    wait_until("the route is in force", || ask(&web, 30, "/else") == Err("404".to_owned()));
+    assert!(ask(&web, 30, "/v1/x").is_ok_and(|body| body.starts_with("api /x ")));
 }

@@ -18,6 +18,8 @@ pub(super) struct Affected {
     pub(super) endpoints: bool,
     /// Which Gateways are waypoints, and who serves them.
     pub(super) waypoints: bool,
+    /// What follows from ServiceEntries.
+    pub(super) entries: bool,
     /// What waypoints are told, and what that refers to beside services.
     pub(super) routes: bool,
     pub(super) pods: BTreeSet<Place>,
@@ -32,6 +34,11 @@ impl Affected {
         let (namespace, root) = (metadata.namespace.as_str(), objects.mesh.root_namespace.as_str());
         self.waypoints |=
             matches!(object, Object::Namespace(_) | Object::Gateway(_) | Object::GatewayClass(_));
+        // Endpoints may be pods, hosts may be Services', and namespaces say which waypoint it is.
+        let touches_entries =
+            matches!(object, Object::Namespace(_) | Object::Pod(_) | Object::Service(_) | Object::Gateway(_));
+        self.entries |= matches!(object, Object::ServiceEntry(_))
+            || (touches_entries && !objects.istio.service_entries.is_empty());
         match object {
             Object::Namespace(_) if metadata.name == root => self.everything = true,
             Object::Namespace(_) => self.by_namespace(&metadata.name, objects),
@@ -92,6 +99,7 @@ impl Affected {
         self.authentication = true;
         self.endpoints = true;
         self.waypoints = true;
+        self.entries = true;
         self.routes = true;
         self.pods.extend(objects.pods.iter().map(|pod| place(&pod.metadata)));
         self.services.extend(objects.services.iter().map(|service| place(&service.metadata)));

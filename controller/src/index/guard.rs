@@ -15,6 +15,7 @@ use ambit_model::table::Table;
 use ambit_model::workload::{Gateway, GatewayDestination};
 use ambit_model::{Policy, Service, Text, Workload};
 
+use super::entries::keys;
 use super::objects::Objects;
 use super::ports::{pod_ports, slice_ports};
 use super::waypoints::{Waypoint, Waypoints};
@@ -54,7 +55,9 @@ impl Guard {
         }
         for service in guarded {
             let namespace = &service.key.namespace;
-            let name = service.key.hostname.split('.').next().unwrap_or_default();
+            let suffix = format!(".{namespace}.svc.{}", objects.mesh.cluster_domain);
+            // A host of a ServiceEntry is its own name.
+            let name = service.key.hostname.strip_suffix(&suffix).unwrap_or(&service.key.hostname);
             let key = format!("{namespace}/ambit_through_waypoint_{name}").into();
             let from = allowed.get(namespace).cloned().unwrap_or_default();
             let ports = ports(service, namespace, name, objects);
@@ -118,6 +121,10 @@ impl<'o> Targets<'o> {
                 match target.kind.as_str() {
                     "Service" => {
                         all.services.insert(objects.service_key_of(namespace, &target.name));
+                    }
+                    "ServiceEntry" => {
+                        let entry = objects.istio.service_entries.get(namespace, &target.name);
+                        all.services.extend(entry.into_iter().flat_map(|entry| keys(entry)));
                     }
                     "Gateway" => {
                         all.gateways.insert((namespace, &target.name));

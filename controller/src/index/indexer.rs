@@ -9,6 +9,7 @@ use ambit_kubernetes::{Object, Pod};
 use ambit_model::{Text, Workload};
 
 use super::affected::Affected;
+use super::entries::Entries;
 use super::guard::Guard;
 use super::listed::Listed;
 use super::objects::{Objects, Place};
@@ -34,6 +35,7 @@ pub struct Indexer {
     /// The workloads that come of EndpointSlices.
     endpoints: Vec<Text>,
     waypoints: Waypoints,
+    entries: Entries,
     guard: Guard,
     /// The routes that are published, by their names.
     routes: Vec<Text>,
@@ -46,6 +48,7 @@ struct Notes {
     waypoints: Vec<String>,
     /// What is wrong with the waypoints of Services (`true`) and pods.
     bindings: BTreeMap<(bool, Place), String>,
+    entries: Vec<String>,
     routes: Vec<String>,
     authentication: Vec<String>,
     policies: BTreeMap<Place, Vec<String>>,
@@ -68,6 +71,7 @@ impl Indexer {
             converted: Vec::new(),
             endpoints: Vec::new(),
             waypoints: Waypoints::default(),
+            entries: Entries::default(),
             guard: Guard::default(),
             routes: Vec::new(),
             notes: Notes::default(),
@@ -118,6 +122,10 @@ impl Indexer {
     /// Takes what was fetched for token issuers, and derives what depends on it.
     pub fn know(&mut self, keys: Arc<KeySets>) -> Delta {
         self.objects.istio.keys = keys;
+        // Before the first configuration nothing is derived: what it makes known would not be served.
+        if self.index.counts() == [0, 0, 0] {
+            return Delta::default();
+        }
         self.derive(Affected { routes: true, ..Affected::default() })
     }
 
@@ -150,6 +158,9 @@ impl Indexer {
         affected.routes |= !affected.services.is_empty();
         for place in std::mem::take(&mut affected.services) {
             self.put_service(&place, &mut delta);
+        }
+        if affected.entries || (affected.waypoints && !self.objects.istio.service_entries.is_empty()) {
+            self.put_entries(&mut affected, &mut delta);
         }
         self.put_guard(&mut affected, &mut delta);
         if affected.routes || affected.waypoints {
@@ -260,6 +271,7 @@ impl Notes {
         let mut lines = self.waypoints.clone();
         // What a Namespace asks for in vain is noted for each of its Services.
         lines.extend(self.bindings.values().collect::<BTreeSet<_>>().into_iter().cloned());
+        lines.extend(self.entries.iter().cloned());
         lines.extend(self.routes.iter().cloned());
         lines.extend(self.authentication.iter().cloned());
         lines.extend(self.policies.values().flatten().cloned());

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use ambit_kubernetes::Object;
-use ambit_kubernetes::istio::{DestinationRule, RequestAuthentication, VirtualService};
+use ambit_kubernetes::istio::{
+    ConfigMap, DestinationRule, RequestAuthentication, ServiceEntry, Telemetry, VirtualService,
+};
 
 use super::objects::Placed;
 use crate::keys::KeySets;
@@ -14,6 +16,10 @@ pub(super) struct Istio {
     pub(super) authentications: Placed<RequestAuthentication>,
     pub(super) destination_rules: Placed<DestinationRule>,
     pub(super) virtual_services: Placed<VirtualService>,
+    pub(super) service_entries: Placed<ServiceEntry>,
+    pub(super) telemetries: Placed<Telemetry>,
+    /// Those that may hold the settings of the mesh.
+    pub(super) config_maps: Placed<ConfigMap>,
     /// What was fetched for token issuers.
     pub(super) keys: Arc<KeySets>,
 }
@@ -28,6 +34,9 @@ impl Istio {
             }
             Object::DestinationRule(rule) => self.destination_rules.insert(metadata, rule),
             Object::VirtualService(service) => self.virtual_services.insert(metadata, service),
+            Object::ServiceEntry(entry) => self.service_entries.insert(metadata, entry),
+            Object::ConfigMap(map) => self.config_maps.insert(metadata, map),
+            Object::Telemetry(telemetry) => self.telemetries.insert(metadata, telemetry),
             _ => {}
         }
     }
@@ -39,6 +48,9 @@ impl Istio {
             Object::RequestAuthentication(_) => self.authentications.remove(metadata),
             Object::DestinationRule(_) => self.destination_rules.remove(metadata),
             Object::VirtualService(_) => self.virtual_services.remove(metadata),
+            Object::ServiceEntry(_) => self.service_entries.remove(metadata),
+            Object::ConfigMap(_) => self.config_maps.remove(metadata),
+            Object::Telemetry(_) => self.telemetries.remove(metadata),
             _ => {}
         }
     }

@@ -18,11 +18,13 @@ mod http;
 mod layer4;
 mod load_balancers;
 mod matches;
+mod mesh;
 mod notes;
 mod parents;
 mod resilience;
 mod shares;
 mod targets;
+mod telemetry;
 mod virtual_destinations;
 mod virtual_http;
 mod virtual_layer4;
@@ -34,14 +36,13 @@ use std::sync::Arc;
 
 use ambit_kubernetes::Metadata;
 use ambit_model::l7::route::{Parent, Route};
-use ambit_model::l7::{MeshConfig, ObjectKey, ObjectKind, Resource, Target};
+use ambit_model::l7::{ObjectKey, ObjectKind, Resource, Target};
 use ambit_model::service::ServiceKey;
 use ambit_model::table::Table;
 use ambit_model::{Service, Text};
 
 use super::objects::Objects;
 use super::waypoints::Waypoints;
-use crate::settings::MeshSettings;
 
 /// What every waypoint is told but the labels of pods, each under its name; and what is wrong with it, in order.
 pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<String>) {
@@ -55,7 +56,7 @@ pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<Strin
     conflicts::settle(&mut routes, view, &mut notes);
     let taken = routes.iter().flat_map(services_of).cloned().collect();
     routes.extend(virtual_services::routes(view, &taken, &mut notes));
-    let mesh = mesh(&view.objects.mesh);
+    let mesh = mesh::mesh(view, &mut notes);
     let providers: Vec<Text> = mesh.providers.iter().map(|provider| provider.name.clone()).collect();
     let policies = authorization::policies(view, &providers, &mut notes).into_iter().map(Resource::Policy);
     let gateways = gateways::gateways(view, &mut notes).into_iter().map(Resource::Gateway);
@@ -66,6 +67,8 @@ pub(super) fn resources(view: &View<'_>) -> (BTreeMap<Text, Resource>, Vec<Strin
     let resources = routes.into_iter().map(Resource::Route).chain(gateways).chain(rules);
     let authentications = authentication::authentications(view, &mut notes).into_iter();
     let resources = resources.chain(authentications.map(Resource::Authentication));
+    let telemetries = telemetry::telemetries(view, &mut notes).into_iter();
+    let resources = resources.chain(telemetries.map(Resource::Telemetry));
     let resources = resources.chain(policies).chain([Resource::Mesh(mesh)]);
     notes.sort();
     notes.dedup();
@@ -165,14 +168,5 @@ impl Author<'_> {
 impl std::fmt::Display for Author<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}/{}", self.kind, self.metadata.namespace, self.metadata.name)
-    }
-}
-
-/// What no resource says about the mesh keeps its default.
-fn mesh(settings: &MeshSettings) -> MeshConfig {
-    MeshConfig {
-        root_namespace: settings.root_namespace.as_str().into(),
-        trust_domain: settings.trust_domain.as_str().into(),
-        ..MeshConfig::default()
     }
 }

@@ -209,6 +209,15 @@ impl Objects {
         service.spec.ports.iter().find(|one| one.name == port).map(|one| one.port)
     }
 
+    /// Whether this is the key of a Service, or of a waypoint's.
+    pub(super) fn is_service(&self, key: &ServiceKey) -> bool {
+        let suffix = format!(".{}.svc.{}", key.namespace, self.mesh.cluster_domain);
+        key.hostname.strip_suffix(&suffix).is_some_and(|name| {
+            self.services.get(&key.namespace, name).is_some()
+                || self.gateway_api.gateways.get(&key.namespace, name).is_some()
+        })
+    }
+
     /// The network of everything in this cluster.
     pub(super) fn network(&self) -> &Text {
         &self.network

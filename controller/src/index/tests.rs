@@ -1,5 +1,6 @@
 //! Each rule of the mapping on its own, from YAML to the published value.
 
+mod entries;
 mod guard;
 mod incremental;
 mod l7;

@@ -17,7 +17,7 @@ use ambit_model::{Identity, Service, Text, Workload};
 
 use super::condition::unmet;
 use super::objects::{Objects, Place, Placed, place, published};
-pub(super) use binding::{Bound, asked, of_pod, of_service};
+pub(super) use binding::{Bound, asked, of_entry, of_pod, of_service};
 
 /// Classes that are waypoints wherever no GatewayClass says who serves them.
 const CLASSES: [&str; 2] = ["ambit-waypoint", "istio-waypoint"];

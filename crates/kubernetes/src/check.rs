@@ -54,6 +54,12 @@ pub(crate) fn object(loaded: &Loaded, problems: &mut Vec<Problem>) {
         Object::RequestAuthentication(policy) => istio::request_authentication(&policy.spec, &mut complaints),
         Object::DestinationRule(rule) => istio::destination_rule(&rule.spec, &mut complaints),
         Object::VirtualService(service) => istio::virtual_service(&service.spec, &mut complaints),
+        Object::ConfigMap(map) => {
+            let path = FieldPath::of("data").key(crate::istio::MESH_KEY);
+            complaints.expect(&path, map.mesh().map(drop));
+        }
+        Object::ServiceEntry(entry) => istio::service_entry(&entry.spec, &mut complaints),
+        Object::Telemetry(telemetry) => istio::telemetry(&telemetry.spec, &mut complaints),
         Object::BackendTLSPolicy(policy) => gateway_api::backend_tls_policy(&policy.spec, &mut complaints),
     }
 }

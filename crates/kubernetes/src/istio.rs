@@ -10,6 +10,7 @@ mod grpc_status;
 mod http_extras;
 mod http_route;
 mod load_balancer;
+mod mesh_config;
 mod request_authentication;
 mod service_entry;
 mod telemetry;
@@ -31,6 +32,10 @@ pub use http_route::{
 pub use load_balancer::{
     ConsistentHash, CookieAttribute, Distribute, Failover, HttpCookie, LoadBalancer, LocalitySetting, Maglev,
     RingHash, SimpleBalancer, WarmupConfiguration, ZoneAwareSetting,
+};
+pub use mesh_config::{
+    CheckedBody, ConfigMap, ExtAuthzGrpc, ExtAuthzHttp, ExtensionProvider, HttpService, MESH_CONFIG_MAP,
+    MESH_KEY, MeshConfig, NormalizationType, OpenTelemetry, PathNormalization,
 };
 pub use request_authentication::{
     ClaimToHeader, JwtHeader, JwtRule, RequestAuthentication, RequestAuthenticationSpec,

@@ -18,9 +18,10 @@ pub enum Treatment {
 }
 
 /// What can be read, for people.
-pub const SUPPORTED: &str = "v1 Namespace, Pod, Service, Node, ServiceAccount, List; discovery.k8s.io/v1 EndpointSlice; \
+pub const SUPPORTED: &str = "v1 Namespace, Pod, Service, Node, ServiceAccount, List, ConfigMap istio; discovery.k8s.io/v1 EndpointSlice; \
      security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; \
-     networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, VirtualService; \
+     networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, ServiceEntry, VirtualService; \
+     telemetry.istio.io/v1 and v1alpha1 Telemetry; \
      gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, \
      BackendTLSPolicy";
 
@@ -48,8 +49,7 @@ const FOREIGN_GROUPS: [&str; 19] = [
 ];
 
 /// Kinds of other groups, which also have kinds that matter, that are Kubernetes' own business.
-const FOREIGN_KINDS: [(&str, &str); 15] = [
-    ("", "ConfigMap"),
+const FOREIGN_KINDS: [(&str, &str); 14] = [
     ("", "Endpoints"),
     ("", "Event"),
     ("", "LimitRange"),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::gateway_api::{
     BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute, TLSRoute,
 };
-use crate::istio::{DestinationRule, RequestAuthentication, VirtualService};
+use crate::istio::{
+    ConfigMap, DestinationRule, RequestAuthentication, ServiceEntry, Telemetry, VirtualService,
+};
 use crate::{
     AuthorizationPolicy, EndpointSlice, Metadata, Namespace, Node, PeerAuthentication, Pod, Service,
     ServiceAccount,
@@ -21,6 +23,7 @@ macro_rules! for_kinds {
             ServiceAccount "v1" ["v1"],
             Pod "v1" ["v1"],
             Service "v1" ["v1"],
+            ConfigMap "v1" ["v1"],
             EndpointSlice "discovery.k8s.io/v1" ["v1"],
             AuthorizationPolicy "security.istio.io/v1" ["v1", "v1beta1"],
             PeerAuthentication "security.istio.io/v1" ["v1", "v1beta1"],
@@ -35,6 +38,8 @@ macro_rules! for_kinds {
             RequestAuthentication "security.istio.io/v1" ["v1", "v1beta1"],
             DestinationRule "networking.istio.io/v1" ["v1", "v1beta1", "v1alpha3"],
             VirtualService "networking.istio.io/v1" ["v1", "v1beta1", "v1alpha3"],
+            ServiceEntry "networking.istio.io/v1" ["v1", "v1beta1", "v1alpha3"],
+            Telemetry "telemetry.istio.io/v1" ["v1", "v1alpha1"],
         }
     };
 }

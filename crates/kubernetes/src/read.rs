@@ -8,7 +8,10 @@ use serde::de::DeserializeOwned;
 use crate::gateway_api::{
     BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute, TLSRoute,
 };
-use crate::istio::{DestinationRule, RequestAuthentication, VirtualService};
+use crate::istio::{
+    ConfigMap, DestinationRule, MESH_CONFIG_MAP, RequestAuthentication, ServiceEntry, Telemetry,
+    VirtualService,
+};
 use crate::kinds::{self, Treatment};
 use crate::load::{Loaded, Note, NoteKind};
 use crate::problem::{object_name, quoted, shortened};
@@ -51,6 +54,9 @@ pub(crate) fn document(tree: &Arc<Tree>, file: &Arc<Path>, outcome: &mut Outcome
     }
     let named = format!("{}/{}", shortened(api_version), shortened(kind));
     match kinds::treatment(api_version, kind) {
+        Treatment::Read(Kind::ConfigMap) if !is_mesh_config(tree) => {
+            note(tree, file, outcome, NoteKind::NotOurs, "is not read by the mesh");
+        }
         Treatment::Read(kind) => known(tree, kind, file, outcome),
         Treatment::NotOurs => note(tree, file, outcome, NoteKind::NotOurs, "is not read by the mesh"),
         Treatment::NotHonoured => {
@@ -82,6 +88,11 @@ pub(crate) fn document(tree: &Arc<Tree>, file: &Arc<Path>, outcome: &mut Outcome
             );
         }
     }
+}
+
+/// Of ConfigMaps only the one that holds the mesh's settings is read.
+fn is_mesh_config(tree: &Tree) -> bool {
+    tree.field("metadata").and_then(|metadata| metadata.text("name")) == Some(MESH_CONFIG_MAP)
 }
 
 fn list(tree: &Arc<Tree>, file: &Arc<Path>, outcome: &mut Outcome) {
@@ -151,6 +162,7 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
         Kind::ServiceAccount => core::<ServiceAccount>(tree)?.into(),
         Kind::Pod => core::<Pod>(tree)?.into(),
         Kind::Service => core::<Service>(tree)?.into(),
+        Kind::ConfigMap => core::<ConfigMap>(tree)?.into(),
         Kind::EndpointSlice => core::<EndpointSlice>(tree)?.into(),
         Kind::AuthorizationPolicy => spec!(AuthorizationPolicy),
         Kind::PeerAuthentication => spec!(PeerAuthentication),
@@ -165,6 +177,8 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
         Kind::RequestAuthentication => spec!(RequestAuthentication),
         Kind::DestinationRule => spec!(DestinationRule),
         Kind::VirtualService => spec!(VirtualService),
+        Kind::ServiceEntry => spec!(ServiceEntry),
+        Kind::Telemetry => spec!(Telemetry),
     };
     if !kind.is_namespaced() {
         object.metadata_mut().namespace.clear();

@@ -45,8 +45,10 @@ fn request_authentications() {
     whole(
         KIND.0,
         KIND.1,
-        &rule("issuer: a, audiences: [b], jwksUri: 'https://a/b', fromHeaders: [{name: x-a, prefix: 'B '}], fromParams: [c], fromCookies: [d], \
-              outputPayloadToHeader: x-b, forwardOriginalToken: true, outputClaimToHeaders: [{header: x-c, claim: a.b}], timeout: 1.5s, spaceDelimitedClaims: [e]"),
+        &rule(
+            "issuer: a, audiences: [b], jwksUri: 'https://a/b', fromHeaders: [{name: x-a, prefix: 'B '}], fromParams: [c], fromCookies: [d], \
+              outputPayloadToHeader: x-b, forwardOriginalToken: true, outputClaimToHeaders: [{header: x-c, claim: a.b}], timeout: 1.5s, spaceDelimitedClaims: [e]",
+        ),
     );
     for (written, expected) in [
         ("audiences: [b]", "spec.jwtRules[0].issuer: the rule has no issuer"),
@@ -55,7 +57,10 @@ fn request_authentications() {
         ("issuer: a, jwksUri: 'ftp://a'", "spec.jwtRules[0].jwksUri: \"ftp://a\" is not an address of keys"),
         ("issuer: a, jwksUri: 'https://u:p@a/b'", "spec.jwtRules[0].jwksUri: "),
         ("issuer: a, fromHeaders: [{name: 'a b'}]", "spec.jwtRules[0].fromHeaders[0].name: "),
-        ("issuer: a, outputClaimToHeaders: [{header: b, claim: a..b}]", "spec.jwtRules[0].outputClaimToHeaders[0].claim: "),
+        (
+            "issuer: a, outputClaimToHeaders: [{header: b, claim: a..b}]",
+            "spec.jwtRules[0].outputClaimToHeaders[0].claim: ",
+        ),
         ("issuer: a, timeout: 1d", "spec.jwtRules[0].timeout: \"1d\" is not a duration"),
         ("issuer: a, jwkUri: b", "spec.jwtRules[0]: unknown field \"jwkUri\""),
     ] {
@@ -79,17 +84,47 @@ fn destination_rules() {
     for (written, expected) in [
         ("host: 'a b'".to_owned(), "spec.host: \"a b\" is not a host"),
         ("host: a\nexportTo: [A]".to_owned(), "spec.exportTo[0]: \"A\" is not a namespace"),
-        ("host: a\nsubsets: [{name: b}, {name: b}]".to_owned(), "spec.subsets[1].name: the subset \"b\" is here twice"),
-        (policy("loadBalancer: {simple: FASTEST}"), "spec.trafficPolicy.loadBalancer.simple: \"FASTEST\" is not a known value"),
-        (policy("loadBalancer: {consistentHash: {}}"), "spec.trafficPolicy.loadBalancer.consistentHash: nothing is hashed"),
-        (policy("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65536}}}"), "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize: 65536 is not a prime"),
-        (policy("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 50}}]}}"), "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute[0].to: its weights do not make 100"),
-        (policy("connectionPool: {tcp: {maxConnections: -1}}"), "spec.trafficPolicy.connectionPool.tcp.maxConnections: -1 is out of range"),
-        (policy("outlierDetection: {maxEjectionPercent: 101}"), "spec.trafficPolicy.outlierDetection.maxEjectionPercent: 101 is out of range"),
+        (
+            "host: a\nsubsets: [{name: b}, {name: b}]".to_owned(),
+            "spec.subsets[1].name: the subset \"b\" is here twice",
+        ),
+        (
+            policy("loadBalancer: {simple: FASTEST}"),
+            "spec.trafficPolicy.loadBalancer.simple: \"FASTEST\" is not a known value",
+        ),
+        (
+            policy("loadBalancer: {consistentHash: {}}"),
+            "spec.trafficPolicy.loadBalancer.consistentHash: nothing is hashed",
+        ),
+        (
+            policy("loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 65536}}}"),
+            "spec.trafficPolicy.loadBalancer.consistentHash.maglev.tableSize: 65536 is not a prime",
+        ),
+        (
+            policy("loadBalancer: {localityLbSetting: {distribute: [{from: a, to: {b: 50}}]}}"),
+            "spec.trafficPolicy.loadBalancer.localityLbSetting.distribute[0].to: its weights do not make 100",
+        ),
+        (
+            policy("connectionPool: {tcp: {maxConnections: -1}}"),
+            "spec.trafficPolicy.connectionPool.tcp.maxConnections: -1 is out of range",
+        ),
+        (
+            policy("outlierDetection: {maxEjectionPercent: 101}"),
+            "spec.trafficPolicy.outlierDetection.maxEjectionPercent: 101 is out of range",
+        ),
         (policy("retryBudget: {percent: .nan}"), "spec.trafficPolicy.retryBudget.percent: "),
-        (policy("tls: {mode: SIMPLE, privateKey: a}"), "spec.trafficPolicy.tls.privateKey: SIMPLE shows no certificate"),
-        (policy("tls: {mode: MUTUAL, clientCertificate: a}"), "spec.trafficPolicy.tls.privateKey: MUTUAL needs it"),
-        (policy("portLevelSettings: [{loadBalancer: {simple: RANDOM}}]"), "spec.trafficPolicy.portLevelSettings[0].port: no port is named"),
+        (
+            policy("tls: {mode: SIMPLE, privateKey: a}"),
+            "spec.trafficPolicy.tls.privateKey: SIMPLE shows no certificate",
+        ),
+        (
+            policy("tls: {mode: MUTUAL, clientCertificate: a}"),
+            "spec.trafficPolicy.tls.privateKey: MUTUAL needs it",
+        ),
+        (
+            policy("portLevelSettings: [{loadBalancer: {simple: RANDOM}}]"),
+            "spec.trafficPolicy.portLevelSettings[0].port: no port is named",
+        ),
         (policy("loadBalancers: {}"), "spec.trafficPolicy: unknown field \"loadBalancers\""),
     ] {
         refused(KIND.0, KIND.1, &written, expected);
@@ -114,23 +149,130 @@ fn virtual_services() {
     for (written, expected) in [
         ("hosts: [a]".to_owned(), "spec: it says nothing"),
         (rule("timeout: 1s"), "spec.http[0]: one of route, redirect, directResponse and delegate"),
-        (rule("route: [{destination: {host: '*.a'}}]"), "spec.http[0].route[0].destination.host: nothing can be sent to a wildcard"),
-        (rule("route: [{destination: {host: a}, weight: -1}]"), "spec.http[0].route[0].weight: -1 is out of range"),
-        (rule("route: [{destination: {host: a}}, {destination: {host: b}}]"), "spec.http[0].route: no destination has a weight"),
+        (
+            rule("route: [{destination: {host: '*.a'}}]"),
+            "spec.http[0].route[0].destination.host: nothing can be sent to a wildcard",
+        ),
+        (
+            rule("route: [{destination: {host: a}, weight: -1}]"),
+            "spec.http[0].route[0].weight: -1 is out of range",
+        ),
+        (
+            rule("route: [{destination: {host: a}}, {destination: {host: b}}]"),
+            "spec.http[0].route: no destination has a weight",
+        ),
         (to("match: [{uri: {}}]"), "spec.http[0].match[0].uri: it compares with nothing"),
-        (to("match: [{uri: {exact: a, prefix: b}}]"), "spec.http[0].match[0].uri: exact, prefix and regex exclude each other"),
+        (
+            to("match: [{uri: {exact: a, prefix: b}}]"),
+            "spec.http[0].match[0].uri: exact, prefix and regex exclude each other",
+        ),
         (to("match: [{uri: {regex: '('}}]"), "spec.http[0].match[0].uri.regex: \"(\" is not an expression"),
         (to("match: [{headers: {'a b': {exact: c}}}]"), "spec.http[0].match[0].headers[\"a b\"]: "),
-        (to("retries: {attempts: 1, retryOn: sometimes}"), "spec.http[0].retries.retryOn: \"sometimes\" is not a condition"),
+        (
+            to("retries: {attempts: 1, retryOn: sometimes}"),
+            "spec.http[0].retries.retryOn: \"sometimes\" is not a condition",
+        ),
         (to("fault: {abort: {httpStatus: 99}}"), "spec.http[0].fault.abort.httpStatus: 99 is out of range"),
-        (to("fault: {abort: {grpcStatus: MAYBE}}"), "spec.http[0].fault.abort.grpcStatus: \"MAYBE\" is not a gRPC status"),
-        (to("fault: {delay: {fixedDelay: 1s, percentage: {value: 101}}}"), "spec.http[0].fault.delay.percentage.value: 101 is not a share"),
-        (rule("redirect: {redirectCode: 304}"), "spec.http[0].redirect.redirectCode: 304 is not the status of a redirect"),
+        (
+            to("fault: {abort: {grpcStatus: MAYBE}}"),
+            "spec.http[0].fault.abort.grpcStatus: \"MAYBE\" is not a gRPC status",
+        ),
+        (
+            to("fault: {delay: {fixedDelay: 1s, percentage: {value: 101}}}"),
+            "spec.http[0].fault.delay.percentage.value: 101 is not a share",
+        ),
+        (
+            rule("redirect: {redirectCode: 304}"),
+            "spec.http[0].redirect.redirectCode: 304 is not the status of a redirect",
+        ),
         (rule("directResponse: {status: 100}"), "spec.http[0].directResponse.status: 100 is out of range"),
-        ("hosts: [a]\ntls: [{route: [{destination: {host: a}}]}]".to_owned(), "spec.tls[0].match: a tls rule needs a match"),
+        (
+            "hosts: [a]\ntls: [{route: [{destination: {host: a}}]}]".to_owned(),
+            "spec.tls[0].match: a tls rule needs a match",
+        ),
         ("hosts: [a]\ntcp: [{}]".to_owned(), "spec.tcp[0].route: the rule leads nowhere"),
         (to("mirorr: {host: b}"), "spec.http[0]: unknown field \"mirorr\""),
     ] {
         refused(KIND.0, KIND.1, &written, expected);
+    }
+}
+
+#[test]
+fn service_entries() {
+    const KIND: (&str, &str) = ("networking", "ServiceEntry");
+    whole(
+        KIND.0,
+        KIND.1,
+        "hosts: [a.example.com, '*.b.c']\naddresses: [10.0.0.1, 'fd00::1']\nlocation: MESH_INTERNAL\nresolution: STATIC\nexportTo: ['*']\nsubjectAltNames: [a]\n\
+         ports: [{number: 80, name: http, protocol: HTTP, targetPort: 8080}]\nendpoints: [{address: 10.1.1.1, ports: {http: 81}, labels: {a: b}, network: n1, locality: r/z, weight: 2, serviceAccount: c}]",
+    );
+    for (written, expected) in [
+        ("resolution: STATIC", "spec.hosts: no host is named"),
+        ("hosts: [web]", "spec.hosts[0]: \"web\" is no full host name"),
+        (
+            "hosts: [a.b]\naddresses: [10.0.0.0/8]\nresolution: STATIC",
+            "spec.addresses[0]: a block of addresses",
+        ),
+        (
+            "hosts: [a.b]\nresolution: STATIC\nendpoints: [{address: c.d}]",
+            "spec.endpoints[0].address: \"c.d\" is no address",
+        ),
+        (
+            "hosts: [a.b]\nendpoints: [{address: 10.0.0.1}]",
+            "spec.endpoints: resolution NONE has no endpoints",
+        ),
+        (
+            "hosts: [a.b]\nports: [{number: 80, name: c}, {number: 80, name: d}]",
+            "spec.ports[1].number: port 80 is here twice",
+        ),
+        ("hosts: [a.b]\nresolution: LATER", "spec.resolution: \"LATER\" is not a known value"),
+    ] {
+        refused(KIND.0, KIND.1, written, expected);
+    }
+}
+
+#[test]
+fn telemetries() {
+    const KIND: (&str, &str) = ("telemetry", "Telemetry");
+    whole(
+        KIND.0,
+        KIND.1,
+        "targetRefs: [{kind: Service, name: a}]\ntracing: [{match: {mode: SERVER}, providers: [{name: a}], randomSamplingPercentage: 0.5, customTags: {a: {literal: {value: b}}}}]\n\
+         metrics: [{overrides: [{match: {metric: ALL_METRICS, mode: CLIENT}, disabled: false, tagOverrides: {a: {operation: REMOVE}}}], reportingInterval: 5s}]\naccessLogging: [{disabled: true, filter: {expression: a}}]",
+    );
+    for (written, expected) in [
+        (
+            "tracing: [{randomSamplingPercentage: 101}]",
+            "spec.tracing[0].randomSamplingPercentage: 101 is not a share",
+        ),
+        ("tracing: [{customTags: {a: {}}}]", "spec.tracing[0].customTags.a: a tag has a name and one source"),
+        (
+            "metrics: [{overrides: [{match: {metric: MANY}}]}]",
+            "spec.metrics[0].overrides[0].match.metric: \"MANY\" is not a known value",
+        ),
+        (
+            "selector: {}\ntargetRefs: [{kind: Service, name: a}]",
+            "spec: only one of selector, targetRef and targetRefs",
+        ),
+    ] {
+        refused(KIND.0, KIND.1, written, expected);
+    }
+}
+
+#[test]
+fn the_settings_of_the_mesh() {
+    let map = |name: &str, text: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{mesh: '{text}'}}\n"
+        )
+    };
+    assert_eq!(read(&map("istio", "{enableTracing: true}")).kind().name(), "ConfigMap");
+    let others = read_text(Path::new("a.yaml"), &map("other", "{")).unwrap();
+    assert!(others.objects.is_empty() && others.notes.len() == 1);
+    for text in
+        ["{enableTracin: true}", "{extensionProviders: 7}", "{pathNormalization: {normalization: MORE}}"]
+    {
+        let problems = read_text(Path::new("a.yaml"), &map("istio", text)).expect_err(text);
+        assert!(problems[0].to_string().contains("ConfigMap default/istio: data.mesh: "), "{}", problems[0]);
     }
 }

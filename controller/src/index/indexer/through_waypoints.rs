@@ -8,6 +8,7 @@ use ambit_model::service::ServiceKey;
 use ambit_model::{Text, Workload};
 
 use super::{Affected, Delta, Indexer, Place, settle};
+use crate::index::entries::Entries;
 use crate::index::guard::Guard;
 use crate::index::l7::{self, View};
 use crate::index::objects::{place, published};
@@ -38,6 +39,38 @@ impl Indexer {
         affected.pods.extend(pods.map(|pod| place(&pod.metadata)));
         // The services in front of them.
         affected.services.extend(differing);
+    }
+
+    /// Derives what follows from ServiceEntries anew; the pods behind them are derived again.
+    pub(super) fn put_entries(&mut self, affected: &mut Affected, delta: &mut Delta) {
+        let entries = Entries::new(&self.objects, &self.waypoints);
+        let before = std::mem::replace(&mut self.entries, entries);
+        affected.pods.extend(self.entries.differing(&before));
+        affected.routes = true;
+        self.notes.changed |= self.entries.notes != self.notes.entries;
+        self.notes.entries.clone_from(&self.entries.notes);
+        // What became a Service's is settled there.
+        let gone = before.services.keys().filter(|key| !self.entries.services.contains_key(*key));
+        for key in gone.filter(|key| !self.objects.is_service(key)) {
+            settle(&mut self.index.services, key.to_string().into(), None, &mut delta.services);
+        }
+        for (key, service) in &self.entries.services {
+            settle(
+                &mut self.index.services,
+                key.to_string().into(),
+                Some(service.clone()),
+                &mut delta.services,
+            );
+        }
+        for uid in before.workloads.keys().filter(|uid| !self.entries.workloads.contains_key(*uid)) {
+            settle(&mut self.index.workloads, uid.clone(), None, &mut delta.workloads);
+            settle(&mut self.index.l7, format!("Labels/{uid}").into(), None, &mut delta.l7);
+        }
+        for (uid, workload) in &self.entries.workloads {
+            settle(&mut self.index.workloads, uid.clone(), Some(workload.clone()), &mut delta.workloads);
+            let labels = self.entries.labels.get(uid).cloned().map(Resource::Labels);
+            settle(&mut self.index.l7, format!("Labels/{uid}").into(), labels, &mut delta.l7);
+        }
     }
 
     /// Derives what guards the pods behind waypoints. It depends on much, and there is little of it.
@@ -84,6 +117,7 @@ impl Indexer {
         };
         let bound = waypoints::of_pod(&pod, &self.objects, &self.waypoints);
         self.waypoints.attach(&mut workload, &pod, &bound);
+        self.entries.attach(&mut workload, place);
         self.guard.attach(&mut workload);
         self.note_binding((false, place.clone()), bound.note);
         Some(workload)

@@ -3,9 +3,11 @@
 use ambit_kubernetes::TargetRef;
 use ambit_kubernetes::gateway_api::GATEWAY_GROUP;
 use ambit_model::l7::Target;
+use ambit_model::service::ServiceKey;
 
 use super::{Author, View};
 use crate::index::condition::unmet;
+use crate::index::entries::keys;
 
 /// The condition that says whether waypoints enforce a policy.
 const CONDITION: &str = "WaypointAccepted";
@@ -45,6 +47,20 @@ fn one(
                 Some(_) => {}
             }
             vec![Target::Service(view.objects.service_key_of(namespace, name))]
+        }
+        ("networking.istio.io", "ServiceEntry") => {
+            let Some(entry) = view.objects.istio.service_entries.get(namespace, name) else {
+                note("TargetNotFound", missing());
+                return Vec::new();
+            };
+            let bound =
+                |key: &ServiceKey| view.service(key).is_some_and(|service| !service.waypoints.is_empty());
+            let keys: Vec<ServiceKey> = keys(entry).collect();
+            if !keys.iter().any(bound) {
+                let text = format!("ServiceEntry {name} is bound to no waypoint, so it has no effect there");
+                note("AncestorNotBound", format!("{text}; label it istio.io/use-waypoint"));
+            }
+            keys.into_iter().map(Target::Service).collect()
         }
         (GATEWAY_GROUP, "Gateway") => {
             if view.objects.gateway_api.gateways.get(namespace, name).is_none() {

@@ -3,7 +3,7 @@
 use ambit_kubernetes::istio::Destination;
 use ambit_model::Text;
 use ambit_model::l7::route::BackendRef;
-use ambit_model::service::ServiceKey;
+use ambit_model::service::{ServiceKey, Visibility};
 
 use super::notes::Unheard;
 use super::{View, hosts};
@@ -44,6 +44,11 @@ impl Names<'_> {
         });
         let invalid = match service {
             None => Some(format!("no service has the host {host}")),
+            Some(service)
+                if service.visibility == Visibility::Namespace && *known.namespace != *self.namespace =>
+            {
+                Some(format!("{known} is not exported here"))
+            }
             Some(_) if !self.may_send_to(&known) => {
                 Some(format!("{known} is in another namespace; permit it by a ReferenceGrant there"))
             }

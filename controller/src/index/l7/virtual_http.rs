@@ -225,7 +225,7 @@ fn fault(written: &FaultInjection, field: &str, unheard: &mut Unheard<'_>) -> Fa
     fault
 }
 
-fn retry(written: &HttpRetry, field: &str, unheard: &mut Unheard<'_>) -> Retry {
+pub(super) fn retry(written: &HttpRetry, field: &str, unheard: &mut Unheard<'_>) -> Retry {
     if written.retry_remote_localities.is_some() {
         unheard.note(
             &format!("{field}.retries.retryRemoteLocalities"),

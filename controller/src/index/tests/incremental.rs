@@ -14,7 +14,7 @@ use crate::index::{Difference, Index, Indexer};
 use crate::settings::MeshSettings;
 
 /// Objects by slots: of each slot at most one variant is there.
-const SLOTS: [&[&str]; 22] = [
+const SLOTS: [&[&str]; 27] = [
     &[
         "{kind: Namespace, metadata: {name: shop}}",
         "{kind: Namespace, metadata: {name: shop, labels: {istio.io/dataplane-mode: ambient, istio.io/use-waypoint: w}, annotations: {networking.istio.io/traffic-distribution: PreferClose}}}",
@@ -109,6 +109,24 @@ const SLOTS: [&[&str]; 22] = [
         "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {targetRefs: [{kind: Service, name: s}, {kind: Service, name: e}], rules: [{}]}}",
         "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: w}], action: DENY, rules: [{}]}}",
         "{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: t, namespace: shop}, spec: {selector: {matchLabels: {app: a}}, rules: [{}]}}",
+    ],
+    &[
+        "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: e, namespace: shop}, spec: {hosts: [a.b], addresses: [10.97.0.1], resolution: STATIC, ports: [{number: 80, name: p}], endpoints: [{address: 10.0.0.1}, {address: 192.0.2.9}]}}",
+        "{apiVersion: networking.istio.io/v1, kind: ServiceEntry, metadata: {name: e, namespace: shop, labels: {istio.io/use-waypoint: w}}, spec: {hosts: [a.b, s.shop.svc.cluster.local], addresses: [10.97.0.1], resolution: STATIC, ports: [{number: 81, name: p}], workloadSelector: {labels: {app: a}}}}",
+    ],
+    &[
+        "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: shop}, spec: {hosts: [s, a.b], http: [{route: [{destination: {host: e}}]}]}}",
+        "{apiVersion: networking.istio.io/v1, kind: VirtualService, metadata: {name: v, namespace: shop}, spec: {hosts: ['*.shop.svc.cluster.local'], http: [{delegate: {name: d}}]}}",
+    ],
+    &[
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: d, namespace: bank}, spec: {host: s.shop.svc.cluster.local}}",
+        "{apiVersion: networking.istio.io/v1, kind: DestinationRule, metadata: {name: d, namespace: bank}, spec: {host: a.b}}",
+    ],
+    &[
+        "{apiVersion: security.istio.io/v1, kind: RequestAuthentication, metadata: {name: r, namespace: shop}, spec: {targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: e}], jwtRules: [{issuer: a}]}}",
+    ],
+    &[
+        "{apiVersion: telemetry.istio.io/v1, kind: Telemetry, metadata: {name: t, namespace: shop}, spec: {targetRefs: [{kind: Service, name: s}], accessLogging: [{disabled: true}]}}",
     ],
 ];
 

@@ -5,8 +5,10 @@ mod authorization;
 mod backends;
 mod destination_rules;
 mod gateways;
+mod mesh;
 mod parents;
 mod rules;
+mod telemetry;
 mod virtual_services;
 
 use ambit_model::l7::route::{Action, Backend, Route, Rule};

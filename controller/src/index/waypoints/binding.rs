@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use ambit_kubernetes::istio::ServiceEntry;
 use ambit_kubernetes::{Metadata, Namespace, Pod, Service, labels};
 use ambit_model::service::ServiceKey;
 use ambit_model::traffic::ports::HBONE;
@@ -38,6 +39,12 @@ pub(in crate::index) fn of_service(service: &Service, objects: &Objects, waypoin
         return Bound::default();
     }
     Request { metadata, kind: "Service", traffic: Traffic::Service }.bind(objects, waypoints)
+}
+
+/// The waypoint of traffic to the hosts of a ServiceEntry.
+pub(in crate::index) fn of_entry(entry: &ServiceEntry, objects: &Objects, waypoints: &Waypoints) -> Bound {
+    Request { metadata: &entry.metadata, kind: "ServiceEntry", traffic: Traffic::Service }
+        .bind(objects, waypoints)
 }
 
 /// The waypoint of traffic to a pod's own address. A Gateway's pod has none itself.

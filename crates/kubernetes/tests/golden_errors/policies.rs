@@ -10,7 +10,7 @@ fn authorization_policies_refuse_what_they_do_not_know() {
     );
     only(
         &policy("rules:\n- from:\n  - source:\n      namespace: [shop]"),
-        "shop.yaml:8: AuthorizationPolicy default/cart: spec.rules[0].from[0].source: unknown field \"namespace\"; use one of principals, notPrincipals, requestPrincipals, notRequestPrincipals, namespaces, notNamespaces, serviceAccounts, notServiceAccounts, ipBlocks, notIpBlocks, remoteIpBlocks, notRemoteIpBlocks",
+        "shop.yaml:8: AuthorizationPolicy default/cart: spec.rules[0].from[0].source: unknown field \"namespace\"; use one of principals, notPrincipals, requestPrincipals, notRequestPrincipals, namespaces, notNamespaces, serviceAccounts, notServiceAccounts, trustDomains, notTrustDomains, ipBlocks, notIpBlocks, remoteIpBlocks, notRemoteIpBlocks",
     );
     only(
         "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: cart, namespace: default}\nrules: []\n",
@@ -103,7 +103,7 @@ fn authorization_policies_by_istios_rules() {
     );
     only(
         &policy("rules:\n- when:\n  - {key: source.port, values: [a]}"),
-        "shop.yaml:7: AuthorizationPolicy default/cart: spec.rules[0].when[0].key: \"source.port\" is not a known attribute; use one of source.ip, remote.ip, source.namespace, source.principal, request.auth.principal, request.auth.audiences, request.auth.presenter, destination.ip, destination.port, connection.sni, request.headers[NAME], request.auth.claims[NAME]",
+        "shop.yaml:7: AuthorizationPolicy default/cart: spec.rules[0].when[0].key: \"source.port\" is not a known attribute; use one of source.ip, remote.ip, source.namespace, source.principal, source.serviceAccount, source.trustDomain, request.auth.principal, request.auth.audiences, request.auth.presenter, destination.ip, destination.port, connection.sni, request.headers[NAME], request.auth.claims[NAME]",
     );
     only(
         &policy("rules:\n- when:\n  - key: source.ip\n    notValues: [10.0.0.0/33]"),

@@ -62,6 +62,7 @@ fn keys_are_told_when_they_come_and_nothing_else_is_told_again() {
             .replace("jwtRules:", "jwtRules:\n  - {issuer: 'https://joe'}")
     ));
     let mut indexer = Indexer::new(MeshSettings::default());
+    assert!(indexer.know(Arc::default()).l7.is_empty(), "nothing is known before the first configuration");
     indexer.update(&[], &objects, Arc::default());
     let five = Duration::from_secs(5);
     assert_eq!(indexer.wanted_keys(), [(issuer.clone(), five), (uri.clone(), five)].into());
