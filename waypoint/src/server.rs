@@ -11,7 +11,9 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 
 use crate::body::ResponseBody;
 use crate::exchange::exchange;
@@ -117,6 +119,21 @@ async fn answer<N: Network>(
     session: Arc<Session<N>>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
+    let upgrade = request.extensions().get::<OnUpgrade>().cloned();
     // Boxed: the connection holds it, and most of the time there is none.
-    Ok(Box::pin(exchange(session, request)).await)
+    let response = Box::pin(exchange(session, request)).await;
+    if let Some(refused) = upgrade.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        tokio::spawn(end(refused));
+    }
+    Ok(response)
+}
+
+/// Ends a connection that was not switched to the protocol that its last request asked for: the library drops it at the
+/// end like one that was, and a stream that is dropped may lose the answer.
+async fn end(refused: OnUpgrade) {
+    if let Ok(connection) = refused.await
+        && let Err(error) = TokioIo::new(connection).shutdown().await
+    {
+        tracing::debug!(%error, "a client did not wait for the end of its connection");
+    }
 }
