@@ -32,6 +32,8 @@ pub struct PodSpec {
     pub phase: String,
     /// The pod's own label `istio.io/dataplane-mode`.
     pub mode: Option<String>,
+    /// Further labels.
+    pub labels: Vec<(String, String)>,
     /// Further annotations.
     pub annotations: Vec<(String, String)>,
     /// The Gateway whose waypoint runs in it, which speaks HBONE itself.
@@ -50,6 +52,7 @@ impl PodSpec {
             ready: true,
             phase: "Running".to_owned(),
             mode: None,
+            labels: Vec::new(),
             annotations: Vec::new(),
             gateway: None,
         }
@@ -80,6 +83,13 @@ impl PodSpec {
         self
     }
 
+    /// With a further label.
+    #[must_use]
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.labels.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Whether the pod is to be captured.
     pub fn enrolled(&self) -> bool {
         match self.mode.as_deref() {
@@ -95,11 +105,13 @@ impl PodSpec {
         let mode = self.mode.as_ref().map(|mode| format!("    istio.io/dataplane-mode: {mode}\n"));
         let gateway = self.gateway.as_ref();
         let gateway = gateway.map(|name| format!("    gateway.networking.k8s.io/gateway-name: {name}\n"));
+        let labels: String =
+            self.labels.iter().map(|(key, value)| format!("    {key}: \"{value}\"\n")).collect();
         let annotations: String =
             self.annotations.iter().map(|(key, value)| format!("    {key}: \"{value}\"\n")).collect();
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {name}\n  namespace: {namespace}\n  uid: {uid}\n  \
-             labels:\n    app: {app}\n{}{}  annotations:\n    ambit.mesh/netns: {}\n{annotations}\
+             labels:\n    app: {app}\n{}{}{labels}  annotations:\n    ambit.mesh/netns: {}\n{annotations}\
              spec:\n  nodeName: {}\n  serviceAccountName: {account}\n\
              status:\n  phase: {phase}\n  podIP: {v4}\n  podIPs:\n  - ip: {v4}\n  - ip: \"{v6}\"\n  \
              conditions:\n  - type: Ready\n    status: \"{}\"\n",

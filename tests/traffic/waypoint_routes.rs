@@ -1,6 +1,6 @@
 //! Istio's VirtualServices and ServiceEntries at a waypoint: where requests go, also out of the mesh.
 
-use ambit_tests::pod::ENROLLED;
+use ambit_tests::pod::{ENROLLED, PodSpec};
 use ambit_tests::resources::vip;
 use ambit_tests::runner::Test;
 use ambit_tests::server::Server;
@@ -14,6 +14,7 @@ pub(crate) const TESTS: &[Test] = &[
         "a_virtual_service_routes_rewrites_answers_and_breaks",
         a_virtual_service_routes_rewrites_answers_and_breaks,
     ),
+    ("a_subset_is_the_pods_with_its_labels", a_subset_is_the_pods_with_its_labels),
     ("a_host_outside_is_reached_through_the_waypoint", a_host_outside_is_reached_through_the_waypoint),
 ];
 
@@ -55,6 +56,38 @@ fn a_virtual_service_routes_rewrites_answers_and_breaks() {
     }
     mesh.apply("virtual", "");
     wait_until("without it all go to the service", || ask(&web, 20, "/else").is_ok());
+}
+
+fn a_subset_is_the_pods_with_its_labels() {
+    let (mut mesh, web, pod) = with_waypoint("waypoint-subset", &[("cart", 20), ("shadow", 21)]);
+    let one = mesh.add(PodSpec::new("cart-1", Side::A).app("cart").label("version", "v1"));
+    let two = mesh.add(PodSpec::new("cart-2", Side::B).app("cart").label("version", "v2"));
+    let copies = mesh.pod("shadow", Side::A);
+    let (_one, _two) = (Server::http(one.netns(), 8080, "one"), Server::http(two.netns(), 8080, "two"));
+    let shadow = Server::http(copies.netns(), 8080, "shadow");
+    mesh.settled();
+    let _waypoint = mesh.start_waypoint(&pod);
+    wait_until("a request passes", || ask(&web, 20, "/").is_ok());
+
+    mesh.apply(
+        "subsets",
+        &format!(
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: cart, namespace: {ENROLLED}}}\n\
+             spec:\n  host: cart\n  subsets: [{{name: v1, labels: {{version: v1}}}}, {{name: v2, labels: {{version: v2}}}}, {{name: v3, labels: {{version: v3}}}}]\n\
+             ---\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: cart, namespace: {ENROLLED}}}\n\
+             spec:\n  hosts: [cart]\n  http:\n  \
+             - match: [{{uri: {{prefix: /1}}}}]\n    route: [{{destination: {{host: cart, subset: v1}}}}]\n    mirror: {{host: shadow}}\n  \
+             - match: [{{uri: {{prefix: /2}}}}]\n    route: [{{destination: {{host: cart, subset: v2}}}}]\n  \
+             - match: [{{uri: {{prefix: /3}}}}]\n    route: [{{destination: {{host: cart, subset: v3}}}}]\n"
+        ),
+    );
+    wait_until("the rules are in force", || ask(&web, 20, "/else") == Err("404".to_owned()));
+    for _ in 0..8 {
+        assert!(ask(&web, 20, "/1").is_ok_and(|body| body.starts_with("one ")));
+        assert!(ask(&web, 20, "/2").is_ok_and(|body| body.starts_with("two ")));
+    }
+    assert_eq!(ask(&web, 20, "/3"), Err("503".to_owned()), "no pod has the labels");
+    wait_until("copies came", || shadow.seen.connections() > 0);
 }
 
 fn a_host_outside_is_reached_through_the_waypoint() {

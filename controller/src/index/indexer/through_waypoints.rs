@@ -46,7 +46,7 @@ impl Indexer {
         let entries = Entries::new(&self.objects, &self.waypoints);
         let before = std::mem::replace(&mut self.entries, entries);
         affected.pods.extend(self.entries.differing(&before));
-        affected.routes = true;
+        affected.routes |= self.entries.services != before.services;
         self.notes.changed |= self.entries.notes != self.notes.entries;
         self.notes.entries.clone_from(&self.entries.notes);
         // What became a Service's is settled there.

@@ -98,14 +98,14 @@ struct Policies {
 
 fn policy(written: Option<&WrittenPolicy>, at: &str, unheard: &mut Unheard<'_>) -> Policies {
     let Some(written) = written else { return Policies::default() };
-    let common = PortTrafficPolicy {
+    let whole = PortTrafficPolicy {
         port: None,
         load_balancer: written.load_balancer.clone(),
         connection_pool: written.connection_pool.clone(),
         outlier_detection: written.outlier_detection.clone(),
         tls: written.tls.clone(),
     };
-    let mut all = blocks(&common, at, unheard);
+    let mut all = blocks(&whole, at, unheard);
     all.retry_budget = written.retry_budget.as_ref().map(budget);
     all.proxy_protocol = written.proxy_protocol.map(|protocol| match protocol.version {
         ProxyProtocolVersion::V1 => 1,

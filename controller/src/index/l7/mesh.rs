@@ -100,7 +100,7 @@ fn spans(written: &OpenTelemetry) -> ProviderKind {
     ProviderKind::Spans { http_path: written.http.as_ref().map(|http| http.path.as_str().into()) }
 }
 
-fn common(
+fn authorization(
     timeout: Option<Duration>,
     fail_open: bool,
     status: Option<&str>,
@@ -116,7 +116,7 @@ fn common(
 
 fn over_grpc(written: &ExtAuthzGrpc) -> ExternalAuthorization {
     let timeout = written.timeout.map(|time| time.get());
-    common(
+    authorization(
         timeout,
         written.fail_open,
         written.status_on_error.as_deref(),
@@ -132,7 +132,7 @@ fn over_http(written: &ExtAuthzHttp) -> ProviderKind {
     include.extend(lower(&written.include_headers_in_check));
     let additional = written.include_additional_headers_in_check.iter();
     ProviderKind::AuthorizeHttp {
-        common: common(
+        common: authorization(
             timeout,
             written.fail_open,
             written.status_on_error.as_deref(),

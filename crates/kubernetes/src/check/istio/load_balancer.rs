@@ -87,7 +87,10 @@ fn consistent_hash(hash: &ConsistentHash, at: &FieldPath, complaints: &mut Compl
 }
 
 fn is_prime(number: u64) -> bool {
-    number > 1 && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
+    number > 1
+        && (2..)
+            .take_while(|divisor| divisor * divisor <= number)
+            .all(|divisor| !number.is_multiple_of(divisor))
 }
 
 fn locality(setting: &LocalitySetting, at: &FieldPath, complaints: &mut Complaints<'_>) {
