@@ -112,7 +112,7 @@ async fn one<N: Network>(
     let told = match common.body {
         None => None,
         Some((most, partly)) => {
-            let read = body.ahead(most as usize).await;
+            let read = body.ahead(most as usize, partly).await;
             let (bytes, whole) =
                 read.map_err(|error| Failure::Refused(StatusCode::BAD_REQUEST, error.to_string()))?;
             if !whole && !partly {

@@ -34,8 +34,9 @@ pub async fn exchange<N: Network>(
     let start = Instant::now();
     let mut report = session.request_report(start);
     report.bytes().request(request_size(&request));
-    if is_logged() {
-        report.words(words(&request));
+    let rules = session.rules();
+    if is_logged() && rules.log_from < u16::MAX {
+        report.words(words(&request)).log_from(rules.log_from);
     }
     let switching = hyper::upgrade::on(&mut request);
     let (head, body) = request.into_parts();
@@ -49,7 +50,6 @@ pub async fn exchange<N: Network>(
         report.grpc();
     }
     let body = Replay::new(body, report.bytes());
-    let rules = session.rules();
     let allowed = match judge(&session, &rules, &mut asked, &body).await {
         Ok(allowed) => allowed,
         Err(reply) => return reply.response(grpc, report),

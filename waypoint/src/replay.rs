@@ -80,14 +80,16 @@ impl Replay {
         Self { shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// The first bytes of the body, `most` at most, and whether they are all of it. A try sends them all the same.
+    /// The first bytes of the body, `most` at most, and whether they are all of it. A try sends them all the same. Where
+    /// they may be a part, nobody waits for more than `most`.
     ///
     /// # Errors
     /// The client broke off.
-    pub async fn ahead(&self, most: usize) -> Result<(Bytes, bool), BodyError> {
+    pub async fn ahead(&self, most: usize, partly: bool) -> Result<(Bytes, bool), BodyError> {
         poll_fn(|cx| {
             let mut shared = self.shared.lock();
-            while shared.kept.bytes <= most && shared.from.is_some() {
+            let enough = if partly { most } else { most.saturating_add(1) };
+            while shared.kept.bytes < enough && shared.from.is_some() {
                 if let Some(Err(error)) = ready!(shared.read(true, cx)) {
                     return Poll::Ready(Err(error));
                 }

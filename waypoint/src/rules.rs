@@ -4,6 +4,7 @@
 
 mod book;
 mod compile;
+mod telemetry;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct ServiceRules {
     ports: HashMap<u16, RouteTable>,
     /// For all other ports.
     routes: RouteTable,
+    /// Requests are logged that are answered with this status or a higher one.
+    pub log_from: u16,
     /// Who may connect where bytes are no requests.
     pub stream_policies: PolicySet,
     stream_ports: HashMap<u16, StreamTable>,

@@ -1,6 +1,7 @@
 //! Connections that carry no requests: authorize -> route -> connect -> relay -> report.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ambit_app::outcome::{Counted, of_relay};
@@ -15,7 +16,7 @@ use ambit_policy::request::outlier::Outcome;
 use ambit_policy::request::{Choice, Destination, Request, StreamOutcome};
 use ambit_telemetry::flags::ResponseFlag;
 use ambit_telemetry::report::{ConnectionReport, Failure, Severity};
-use ambit_transport::{Ahead, CloseReason, relay};
+use ambit_transport::{Ahead, CloseReason, Counters, relay};
 use http::StatusCode;
 
 use crate::destinations::{Call, Held, Wish};
@@ -28,6 +29,7 @@ use crate::upstream::{Upstream, open};
 struct Connected<S> {
     upstream: Upstream<S>,
     lifetime: Option<Duration>,
+    idle: Option<Duration>,
     _held: Held,
     _connection: Permit,
 }
@@ -113,8 +115,9 @@ async fn connect<N: Network>(
     match opened {
         Ok(upstream) => {
             held.tell(Outcome::Status(200));
-            let lifetime = call.current.policy().connections.and_then(|pool| pool.max_duration);
-            Ok(Connected { upstream, lifetime, _held: held, _connection: connection })
+            let pool = call.current.policy().connections.unwrap_or_default();
+            let (lifetime, idle) = (pool.max_duration, pool.tcp_idle_timeout);
+            Ok(Connected { upstream, lifetime, idle, _held: held, _connection: connection })
         }
         Err(error) => {
             held.failed();
@@ -193,18 +196,52 @@ async fn join<N: Network, S: Stream>(
     connected: Connected<N::Stream>,
     report: &ConnectionReport,
 ) -> Result<(), Failure> {
-    let Connected { upstream, lifetime, _held, _connection } = connected;
+    let Connected { upstream, lifetime, idle, _held, _connection } = connected;
+    let counted = Watched { counted: Counted(report), moved: AtomicBool::new(false) };
     let cut = async {
-        let lived = async {
-            match lifetime {
-                Some(lifetime) => tokio::time::sleep(lifetime).await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             () = session.drain.immediate() => CloseReason::Drain,
-            () = lived => CloseReason::Policy("maxConnectionDuration".to_owned()),
+            () = after(lifetime) => CloseReason::Policy("maxConnectionDuration".to_owned()),
+            () = counted.silence(idle) => CloseReason::Policy("idleTimeout".to_owned()),
         }
     };
-    of_relay(relay(client, upstream, &Counted(report), session.proxy.limits(), cut).await)
+    of_relay(relay(client, upstream, &counted, session.proxy.limits(), cut).await)
+}
+
+async fn after(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Counts bytes, and knows whether any were moved of late.
+struct Watched<'r> {
+    counted: Counted<'r>,
+    moved: AtomicBool,
+}
+
+impl Watched<'_> {
+    /// Waits until nothing was moved for `idle`, and less than twice as long: nothing is timed while bytes flow.
+    async fn silence(&self, idle: Option<Duration>) {
+        loop {
+            self.moved.store(false, Ordering::Relaxed);
+            after(idle).await;
+            if !self.moved.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+}
+
+impl Counters for Watched<'_> {
+    fn sent(&self, bytes: u64) {
+        self.moved.store(true, Ordering::Relaxed);
+        self.counted.sent(bytes);
+    }
+
+    fn received(&self, bytes: u64) {
+        self.moved.store(true, Ordering::Relaxed);
+        self.counted.received(bytes);
+    }
 }

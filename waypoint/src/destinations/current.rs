@@ -1,5 +1,6 @@
 //! A destination as configuration has it at one moment: its rules, its limits, its endpoints.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use ambit_policy::request::limit::Places;
 use ambit_policy::request::locality::{self, Position};
 use ambit_policy::request::retry::Budget;
 use ambit_policy::{Family, NoEndpoint};
+use arc_swap::ArcSwapOption;
 use rand::Rng;
 
 use super::groups::{Groups, Place, Wish};
@@ -281,12 +283,19 @@ impl Destination {
                 (None, None) => Uncallable::Rules("no endpoint is where the locality setting sends".into()),
             });
         }
-        let keys: std::collections::HashSet<Text> =
-            grouped.iter().flatten().map(|(place, _)| place.key.clone()).collect();
-        self.health.retain(|key| keys.contains(key));
-        self.loads.lock().retain(|key, load| keys.contains(key) || Arc::strong_count(load) > 1);
+        self.forget_all_but(&grouped);
         let shares: Option<Vec<u32>> = shares.map(|shares| shares.iter().map(|(_, share)| *share).collect());
         Ok(Groups::new(settings, grouped, shares.as_deref(), rng))
+    }
+
+    /// Forgets endpoints that are neither among these nor among those for clients of the other family.
+    fn forget_all_but(&self, grouped: &[Vec<(Place, u32)>]) {
+        let known: Vec<Arc<Current>> = self.current.iter().filter_map(ArcSwapOption::load_full).collect();
+        let other = known.iter().filter_map(|current| current.groups.as_ref().as_ref().ok());
+        let keys = grouped.iter().flatten().map(|(place, _)| place).chain(other.flat_map(Groups::places));
+        let keys: HashSet<Text> = keys.map(|place| place.key.clone()).collect();
+        self.health.retain(|key| keys.contains(key));
+        self.loads.lock().retain(|key, load| keys.contains(key) || Arc::strong_count(load) > 1);
     }
 
     fn place(&self, endpoint: Endpoint, now: Instant) -> Place {

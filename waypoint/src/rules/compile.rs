@@ -12,6 +12,7 @@ use ambit_policy::request::{Authenticator, Place, PolicySet, RouteTable, Scope, 
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
 use super::book::{Affected, Book};
+use super::telemetry::log_from;
 use super::{InForce, ServiceRules};
 
 /// A host that no service has: what applies to it applies to every service that is not named.
@@ -138,7 +139,12 @@ impl Book {
         };
         let (stream_ports, all_streams) =
             (ports.iter().map(|port| (*port, streams(*port))).collect(), streams(0));
+        let telemetry = resources.values().filter(applies).filter_map(|resource| match resource {
+            Resource::Telemetry(telemetry) => Some(telemetry),
+            _ => None,
+        });
         ServiceRules {
+            log_from: log_from(telemetry, &scope),
             policies: PolicySet::compile(policies(), unreadable(), &next.mesh),
             stream_policies: PolicySet::compile_streams(policies(), unreadable(), &next.mesh),
             authenticator: Authenticator::compile(authentications, unreadable(), &DEFAULT_PROVIDER),

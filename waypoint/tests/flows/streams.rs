@@ -1,6 +1,8 @@
 //! Connections whose bytes are no requests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::time::Duration;
+
 use ambit_hbone::OpenError;
 use ambit_model::Change;
 use ambit_model::l7::destination_rule::{ConnectionPool, TrafficPolicy};
@@ -223,4 +225,29 @@ async fn connections_are_as_many_as_the_rule_says() {
     first.read_to_end(&mut Vec::new()).await.unwrap();
     mesh.counted("istio_tcp_connections_closed_total", &["response_flags=\"-\""]).await;
     ask(&tunnel, CART).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_when_it_is_silent_or_old() {
+    let idle =
+        ConnectionPool { tcp_idle_timeout: Some(Duration::from_secs(10)), ..ConnectionPool::default() };
+    let old = ConnectionPool { max_duration: Some(Duration::from_secs(25)), ..ConnectionPool::default() };
+    for (pool, bytes, lives) in [(idle, 4, 38..49), (old, 3, 25..26)] {
+        let mesh = Mesh::new(AppProtocol::Tcp).await;
+        let mut streams = mesh.endpoint("cart", CART_1).await;
+        mesh.set([set(calls(TrafficPolicy { connections: Some(pool), ..TrafficPolicy::default() }))]);
+        let tunnel = mesh.tunnel("web", WEB).await;
+        let start = tokio::time::Instant::now();
+        let mut client = ask(&tunnel, CART).await.unwrap();
+        let (mut server, _) = streams.recv().await.unwrap();
+        for _ in 0..bytes {
+            client.write_all(b"x").await.unwrap();
+            server.read_exact(&mut [0]).await.unwrap();
+            tokio::time::advance(Duration::from_secs(7)).await;
+        }
+        // Cut, not ended: either is the end of what can be read.
+        client.read_to_end(&mut Vec::new()).await.ok();
+        let lived = start.elapsed().as_secs();
+        assert!(lives.contains(&lived), "{pool:?}: {lived} s");
+    }
 }

@@ -52,6 +52,7 @@ struct Facts {
     client: SocketAddr,
     bytes: Arc<RequestBytes>,
     words: Option<Words>,
+    log_from: u16,
     source: Option<Arc<Workload>>,
     source_identity: Option<Identity>,
     destination: Option<Arc<Workload>>,
@@ -76,6 +77,7 @@ impl RequestReport {
             client,
             bytes: Arc::default(),
             words: None,
+            log_from: 0,
             source: None,
             source_identity: Some(identity),
             destination: None,
@@ -154,6 +156,12 @@ impl RequestReport {
         self
     }
 
+    /// It is logged only if it is answered with this status or a higher one.
+    pub fn log_from(&mut self, status: u16) -> &mut Self {
+        self.facts.log_from = status;
+        self
+    }
+
     /// Adds flags.
     pub fn flag(&mut self, flags: RequestFlags) -> &mut Self {
         self.facts.flags = self.facts.flags | flags;
@@ -191,7 +199,9 @@ impl RequestReport {
         let (received, sent) = facts.bytes.totals();
         let duration = facts.start.elapsed();
         self.worker.series(&traffic).request(duration, received, sent);
-        if let Some(words) = &facts.words {
+        if let Some(words) = &facts.words
+            && facts.code >= facts.log_from
+        {
             log::write(&Record {
                 traffic,
                 request,
