@@ -211,6 +211,11 @@ impl TrafficFacts<'_> {
         (self.reporter, self.flag, self.security, self.request)
     }
 
+    /// The same for the overflow series, which must be few: nothing in it is an endpoint's free choice.
+    pub(crate) fn coarse(&self) -> Nameless {
+        (self.reporter, self.flag, self.security, self.request.map(RequestFacts::coarse))
+    }
+
     /// The same facts of a connection that ended with `flag`.
     pub fn with_flag(self, flag: ResponseFlag) -> Self {
         Self { flag, ..self }
@@ -218,6 +223,11 @@ impl TrafficFacts<'_> {
 }
 
 impl RequestFacts {
+    /// The class of the code stands for the codes in it.
+    fn coarse(self) -> Self {
+        Self { code: self.code - self.code % 100, grpc_status: None, ..self }
+    }
+
     fn write(&self, label: &mut impl FnMut(&str, &str)) {
         label("request_protocol", if self.protocol == RequestProtocol::Grpc { "grpc" } else { "http" });
         label("response_code", &self.code.to_string());
@@ -259,8 +269,15 @@ impl TrafficLabels {
 
     /// The series that stands for all that the limit leaves no room for: every name is `overflow`.
     pub(crate) fn overflow(facts: &TrafficFacts<'_>) -> Self {
-        let nameless =
-            TrafficFacts { source: None, source_identity: None, destination: None, service: None, ..*facts };
+        let request = facts.request.map(RequestFacts::coarse);
+        let nameless = TrafficFacts {
+            source: None,
+            source_identity: None,
+            destination: None,
+            service: None,
+            request,
+            ..*facts
+        };
         Self { overflow: true, ..Self::new(&nameless) }
     }
 
@@ -290,7 +307,7 @@ impl TrafficLabels {
 
     /// Whether these are the overflow labels of the facts.
     pub(crate) fn are_overflow(&self, facts: &TrafficFacts<'_>) -> bool {
-        self.overflow && self.nameless() == facts.nameless()
+        self.overflow && self.nameless() == facts.coarse()
     }
 
     /// Writes `name="value"` pairs in Istio's order, separated by commas.

@@ -9,7 +9,8 @@ use ambit_model::service::ServiceKey;
 use ambit_model::{Identity, Service, Workload};
 use ambit_telemetry::metrics::{Format, MOST_SERIES, TerminationReason, WorkloadManagerMetrics, XdsMetrics};
 use ambit_telemetry::{
-    Registry, Reporter, ResponseFlag, SecurityPolicy, Traffic, TrafficFacts, TrafficLimits,
+    Registry, Reporter, RequestFacts, RequestFlags, RequestProtocol, ResponseFlag, SecurityPolicy, Traffic,
+    TrafficFacts, TrafficLimits,
 };
 use proptest::prelude::*;
 
@@ -149,6 +150,28 @@ fn a23_label_values_from_outside_are_bounded() {
         samples.keys().filter(|series| series.starts_with("ambit_test_total")).count(),
         MOST_SERIES + 1
     );
+}
+
+/// An endpoint answers with whatever codes it likes.
+#[test]
+fn a23_series_of_requests_are_bounded_and_the_rest_overflows_by_class() {
+    let (registry, traffic) = registry(TrafficLimits { series: 10, ..TrafficLimits::default() });
+    let worker = traffic.worker();
+    for number in 0..2000 {
+        let request = RequestFacts {
+            protocol: RequestProtocol::Grpc,
+            code: 200 + number % 400,
+            grpc_status: Some(number),
+            flags: RequestFlags::NONE,
+        };
+        let facts = TrafficFacts { request: Some(request), ..facts(None) };
+        worker.series(&facts).request(Duration::ZERO, 1, 1);
+    }
+    let requests = "istio_requests_total";
+    assert_eq!(total(&registry, requests, ""), 2000);
+    assert_eq!(total(&registry, requests, "response_code=\"300\""), 500);
+    let shown = samples(&registry).keys().filter(|series| series.starts_with(requests)).count();
+    assert_eq!(shown, 10 + 4);
 }
 
 #[test]

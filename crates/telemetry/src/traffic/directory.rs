@@ -30,7 +30,8 @@ pub(super) struct History {
 #[derive(Debug, Default)]
 pub(super) struct Directory {
     table: HashTable<Arc<Entry>>,
-    /// Overflow sets are few (reporters x flags x policies) and do not count towards the limit.
+    /// Overflow sets are few (reporters x flags x policies, of requests x classes of codes) and do not count towards the
+    /// limit.
     overflowing: usize,
 }
 

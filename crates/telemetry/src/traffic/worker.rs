@@ -59,7 +59,7 @@ impl Worker {
         if let Some(found) = series.find(hash, |series| series.entry.labels.are(facts)) {
             return found.clone();
         }
-        let overflow_hash = shared.hasher.hash_one(facts.nameless());
+        let overflow_hash = shared.hasher.hash_one(facts.coarse());
         let entry = shared.directory.lock().intern(hash, facts, shared.limits.series, overflow_hash);
         // New here, or the overflow series, which this worker may have already.
         if let Some(found) = series.find(entry.hash, |series| Arc::ptr_eq(&series.entry, &entry)) {
