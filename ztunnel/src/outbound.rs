@@ -97,7 +97,9 @@ async fn carry<N: Network, S: Stream>(
             let request = connect_request(pod, &own, peer, authority, host);
             report.opened();
             let mut client = Ahead::new(client);
-            let stream = open(proxy, &key, request, &mut client, report).await?;
+            // Boxed: opening is large and short, the relay that follows is small and long.
+            let opening = Box::pin(open(proxy, &key, request, &mut client, report));
+            let stream = proxy.unless_cut(pod, drain, opening).await??;
             let _line = proxy.connections.list(pod, seen(ends, gateway, Carried::Tunnel));
             let ended = relay(client, stream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
             of_relay(ended)
@@ -134,7 +136,9 @@ async fn plainly<N: Network, S: Stream>(
 ) -> Result<(), Failure> {
     report.destination_address(address);
     report.opened();
-    let upstream = proxy.network.dial(pod, &proxy.dial_options(), address).await.map_err(Failure::connect)?;
+    let options = proxy.dial_options();
+    let dialled = proxy.unless_cut(pod, drain, proxy.network.dial(pod, &options, address)).await?;
+    let upstream = dialled.map_err(Failure::connect)?;
     let _line = proxy.connections.list(pod, seen(ends, address, Carried::Plain));
     let ended = relay(client, upstream, &Counted(report), proxy.limits(), proxy.cut(pod, drain)).await;
     of_relay(ended)
@@ -148,9 +152,7 @@ async fn open<N: Network, S: Stream>(
     report: &ConnectionReport,
 ) -> Result<ambit_hbone::Stream, Failure> {
     proxy.rotation.follow(key.source(), &proxy.certificates, &proxy.tunnels);
-    // Boxed: opening is large and short, the relay that follows is small and long.
-    let opening = Box::pin(tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open_for(key, request, client)));
-    match opening.await {
+    match tokio::time::timeout(OPEN_PATIENCE, proxy.tunnels.open_for(key, request, client)).await {
         Ok(Ok(opened)) => {
             // What was refused with its bytes has carried none.
             report.request_bytes(opened.early);

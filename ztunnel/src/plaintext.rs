@@ -61,7 +61,8 @@ async fn carry<N: Network, S: Stream>(
     report.opened();
     let mut place = Box::pin(admit(proxy, pod, &own, &connection, report)).await.map_err(Failure::denied)?;
     let options = proxy.application_options(peer.ip(), destination);
-    let application = proxy.network.dial(pod, &options, destination).await.map_err(Failure::connect)?;
+    let dialled = proxy.unless_cut(pod, drain, proxy.network.dial(pod, &options, destination)).await?;
+    let application = dialled.map_err(Failure::connect)?;
     let seen = Seen { way: Way::Inbound(None), source: peer, actual: destination, carried: Carried::Plain };
     let _line = proxy.connections.list(pod, seen);
     let close = async {

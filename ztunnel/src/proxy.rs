@@ -10,6 +10,7 @@ use ambit_hbone::{ClientSettings, Pool, PoolSettings, Rotation, ServerSettings};
 use ambit_identity::certificates::FetchError;
 use ambit_identity::{Certificate, Certificates};
 use ambit_model::{Identity, Text};
+use ambit_telemetry::report::Failure;
 use ambit_telemetry::traffic;
 use ambit_transport::{CloseReason, DialOptions, Limits, Watch};
 use parking_lot::Mutex;
@@ -139,6 +140,23 @@ impl<N: Network> Proxy<N> {
     pub async fn cut(&self, pod: &Pod, drain: &Watch) -> CloseReason {
         drain.immediate().await;
         if pod.has_left() { CloseReason::PodRemoved } else { CloseReason::Drain }
+    }
+
+    /// The outcome of `work`, unless its pod or the process leaves first: what is not open yet is not left hanging then.
+    ///
+    /// # Errors
+    /// One of them left.
+    pub async fn unless_cut<T>(
+        &self,
+        pod: &Pod,
+        drain: &Watch,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            _ = self.cut(pod, drain) => Err(Failure::drained()),
+        }
     }
 
     /// The certificate of an identity: at once where it is there, else when it is.

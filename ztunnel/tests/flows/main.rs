@@ -52,6 +52,7 @@ in_both_modes! {
     plaintext_is_judged_without_identity
     a_connection_to_a_pod_that_is_gone_ends_within_the_patience
     a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them
+    an_immediate_drain_cuts_what_waits_for_a_tunnel
     an_identity_of_another_trust_domain_cannot_be_dialled_as_ours
 }
 
@@ -373,6 +374,19 @@ async fn a_graceful_drain_lets_connections_finish_and_an_immediate_one_cuts_them
     assert_eq!(&heard, b"still");
     mesh.drain.drain(Mode::Immediate);
     assert_eq!(rest(client).await, b"");
+}
+
+async fn an_immediate_drain_cuts_what_waits_for_a_tunnel(mode: &str) {
+    let mesh = shop(mode).await;
+    mesh.announce(workload("silent", "10.0.0.9"));
+    let mut silent = mesh.network.listen("10.0.0.9:15008");
+    let client = mesh.connect("web", "10.0.0.9:80");
+    let (_silent, _) = silent.recv().await.unwrap();
+    mesh.drain.drain(Mode::Graceful);
+    let begun = tokio::time::Instant::now();
+    mesh.drain.drain(Mode::Immediate);
+    assert_eq!(rest(client).await, b"");
+    assert!(begun.elapsed() < std::time::Duration::from_millis(10), "it hung for {:?}", begun.elapsed());
 }
 
 async fn an_identity_of_another_trust_domain_cannot_be_dialled_as_ours(mode: &str) {
