@@ -7,6 +7,7 @@ mod tunnel;
 
 use std::io::IoSlice;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use ambit_hbone::Stream;
 use ambit_transport::Abort;
@@ -103,7 +104,23 @@ async fn nothing_is_delivered_to_who_does_not_wait() {
     assert_eq!((bytes.len(), receiver.all.lock().unwrap().len()), (100_000, 0));
 }
 
+/// Who read ahead has bytes in hand that the outlet's receiver has not got.
+async fn nothing_is_delivered_to_who_waited_before_there_was_an_outlet() {
+    let (mut near, mut far, client, _server) = pair().await;
+    let waits = std::future::poll_fn(|cx| Poll::Ready(far.poll_chunk(cx).is_pending())).await;
+    assert!(waits);
+    let receiver = Receiver::new(&[usize::MAX]);
+    far.push_into(receiver.clone());
+    near.write_all(b"later").await.unwrap();
+    near.shutdown().await.unwrap();
+    client.connection.open(request()).await.unwrap();
+    let mut bytes = Vec::new();
+    far.read_to_end(&mut bytes).await.unwrap();
+    assert_eq!((&bytes[..], *receiver.deliveries.lock().unwrap()), (&b"later"[..], 0));
+}
+
 tunnel::pairings! {
     each_byte_arrives_once_and_in_order,
+    nothing_is_delivered_to_who_waited_before_there_was_an_outlet,
     nothing_is_delivered_to_who_does_not_wait,
 }

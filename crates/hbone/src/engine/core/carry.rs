@@ -57,6 +57,8 @@ impl<C: Line + ?Sized> Core<C> {
     pub(in crate::engine) fn push_into(&self, stream: u32, outlet: Arc<dyn Outlet>) {
         if let Some(local) = self.inner.lock().locals.get_mut(&stream) {
             local.outlet = Some(outlet);
+            // Who waited before may have taken bytes that are not in the outlet yet.
+            drop(local.reader());
         }
     }
 
