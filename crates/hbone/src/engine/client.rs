@@ -40,10 +40,12 @@ pub(crate) async fn handshake<C: Carrier>(
 ) -> Result<(Handle, Link), H2Error> {
     let most = u32::try_from(settings.max_streams).unwrap_or(u32::MAX);
     let link = Link { core: core::new(carrier, Role::Client, buffers, (most, false), Arc::clone(activity)) };
-    poll_fn(|cx| match link.core.turn(cx) {
-        Poll::Ready(over) => Poll::Ready(over.client().and(Err(H2Error::Closed))),
-        Poll::Pending if link.core.settled() => Poll::Ready(Ok(())),
-        Poll::Pending => Poll::Pending,
+    poll_fn(|cx| match (link.core.turn(cx), link.core.failure()) {
+        (Poll::Ready(over), _) | (Poll::Pending, Some(over)) => {
+            Poll::Ready(over.client().and(Err(H2Error::Closed)))
+        }
+        (Poll::Pending, None) if link.core.settled() => Poll::Ready(Ok(())),
+        (Poll::Pending, None) => Poll::Pending,
     })
     .await?;
     Ok((Handle { core: Arc::clone(&link.core), early_bytes: settings.early_bytes }, link))

@@ -14,11 +14,12 @@ mod turn;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 
 use super::fields::Message;
 use super::frame::Code;
@@ -49,6 +50,8 @@ enum Phase {
     Open,
     /// What is in the output leaves, then the carrier is closed.
     Closing,
+    /// It is, and the peer may still be reading.
+    Parting,
     Closed,
 }
 
@@ -66,6 +69,7 @@ struct Inner<C: ?Sized> {
     driver: Option<Waker>,
     woken: bool,
     phase: Phase,
+    parting: Option<Pin<Box<Sleep>>>,
     failure: Option<Failure>,
     /// The code of the peer's GOAWAY.
     dismissed: Option<Code>,
@@ -113,6 +117,7 @@ pub(super) fn new<C: Carrier>(
             driver: None,
             woken: false,
             phase: Phase::Open,
+            parting: None,
             failure: None,
             dismissed: None,
             held: true,
@@ -127,6 +132,11 @@ impl<C: Line + ?Sized> Core<C> {
     /// Whether the peer's SETTINGS have come.
     pub(super) fn settled(&self) -> bool {
         self.inner.lock().machine.settled()
+    }
+
+    /// Why every stream has failed, if they have.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.inner.lock().failure.clone()
     }
 
     /// Streams at a time that the peer allows.

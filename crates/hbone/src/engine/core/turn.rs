@@ -1,10 +1,12 @@
 //! The driver's turn: read what there is, tell the streams, send what has gathered.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::super::fields::Message;
 use super::super::frame::Code;
@@ -17,6 +19,8 @@ use crate::carrier::Received;
 
 /// Bytes read in a turn before other tasks of the worker get theirs.
 const TURN: usize = 1024 * 1024;
+/// How long a peer may take to read the end of a connection that is closed.
+const PARTING: Duration = Duration::from_secs(5);
 
 impl<C: Line + ?Sized> Core<C> {
     /// Moves everything along. Ready when the connection is over.
@@ -59,11 +63,17 @@ impl<C: Line + ?Sized> Inner<C> {
                     self.end(Failure::Ended, wakers);
                 }
             }
+            if self.phase == Phase::Parting {
+                if self.poll_parted(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.phase = Phase::Closed;
+            }
             if self.phase == Phase::Closed {
                 return Poll::Ready(self.failure.clone().unwrap_or(Failure::Ended));
             }
             if self.machine.measures() {
-                self.machine.measure(tokio::time::Instant::now().into_std());
+                self.machine.measure(Instant::now().into_std());
             }
             match self.flush(cx) {
                 Poll::Ready(Err(error)) => {
@@ -72,9 +82,9 @@ impl<C: Line + ?Sized> Inner<C> {
                     continue;
                 }
                 Poll::Ready(Ok(())) if self.phase == Phase::Closing => {
-                    // What the close comes to is of no use to anybody.
-                    if self.carrier.poll_close(cx).is_ready() {
-                        self.phase = Phase::Closed;
+                    if let Poll::Ready(closed) = self.carrier.poll_close(cx) {
+                        let orderly = closed.is_ok() && matches!(self.failure, Some(Failure::Ended));
+                        self.phase = if orderly { Phase::Parting } else { Phase::Closed };
                         continue;
                     }
                 }
@@ -84,6 +94,25 @@ impl<C: Line + ?Sized> Inner<C> {
             self.admit(wakers);
             return Poll::Pending;
         }
+    }
+
+    /// Ready when the peer has ended, too, or has had its time. A word of it that met a closed socket would reset the
+    /// connection, and discard what is still on its way to it.
+    fn poll_parted(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let time = self.parting.get_or_insert_with(|| Box::pin(sleep(PARTING)));
+        if time.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut read = 0;
+        while read < TURN {
+            match self.carrier.poll_receive(cx, &mut |_| {}) {
+                Poll::Ready(Ok(Received::Bytes(bytes))) => read += bytes.max(1),
+                Poll::Ready(Ok(Received::End) | Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The connection goes no further than to say why.
