@@ -361,7 +361,7 @@ async fn f4_rotation_moves_new_streams_and_keeps_old_ones() {
 
 /// The server ends first; what the client sends after that is not cut off by the end of the process.
 async fn finishing_waits_for_what_a_stream_left_in_its_tunnel() {
-    const LAST: [u8; 40_000] = [7; 40_000];
+    static LAST: [u8; 40_000] = [7; 40_000];
     let net = Net::new();
     let (arrived, last) = oneshot::channel();
     let mut arrived = Some(arrived);

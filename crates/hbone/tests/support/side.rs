@@ -19,7 +19,8 @@ use crate::raw::{PREFACE, Raw};
 use crate::transcript::{play, quoted};
 use crate::tunnel::{self, PIPE};
 
-/// More than a closed tunnel waits for its peer, less than any timer of a living one. In paused time it passes at once when nothing else can happen.
+/// More than a closed tunnel waits for its peer, less than any timer of a living one. In paused time it passes at once
+/// when nothing else can happen.
 const STUCK: Duration = Duration::from_secs(8);
 
 /// A client opens stream 1, and we serve it.
