@@ -309,15 +309,15 @@ tunnel::pairings! {
     a_refusal_carries_its_status_and_reason,
     the_answer_names_the_destination,
     the_smaller_stream_limit_counts,
-    goaway_stops_new_streams_and_leaves_open_ones,
     what_the_peer_did_not_process_is_told_apart,
     a_request_given_up_is_taken_back,
     a_dropped_handle_lets_open_streams_finish,
-    the_peers_goaway_is_answered_by_an_end,
     a_tunnel_runs_in_a_stream_of_another,
 }
 
 tunnel::pairings_in_paused_time! {
+    the_peers_goaway_is_answered_by_an_end,
+    goaway_stops_new_streams_and_leaves_open_ones,
     a_peer_without_settings_is_not_healthy,
     half_of_the_settings_are_not_enough,
     f15_a_silent_peer_is_asked_and_given_up,
