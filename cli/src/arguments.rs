@@ -85,7 +85,7 @@ pub enum Demo {
     /// Run any program in a pod: curl, nginx, iperf3, a shell ...
     #[command(after_help = EXEC_NOTES)]
     Exec {
-        /// The pod: web, cart, catalog, payments or outsider.
+        /// The pod: web, cart, catalog, payments, offers, offers-v2, prices, waypoint or outsider.
         pod: String,
         /// The program and its arguments, after `--`.
         #[arg(last = true, required = true, value_name = "COMMAND")]
@@ -118,7 +118,7 @@ pub enum Demo {
 /// One program of the shop.
 #[derive(Debug, Args)]
 pub struct ShopArguments {
-    /// Which: web, cart, catalog, payments or outsider.
+    /// Which: web, cart, catalog, payments, offers, offers-v2, prices or outsider.
     #[arg(long)]
     pub name: String,
     /// Where it listens, on every address.

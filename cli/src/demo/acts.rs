@@ -3,11 +3,13 @@
 mod edit;
 mod mistake;
 mod rotation;
+mod waypoint;
 
 use std::time::Duration;
 
 use super::event::{self, Event, Expectation};
 use super::plan::{POD_PORT, Pod};
+use super::request::Request;
 use super::stage::Stage;
 use super::verdict::{Row, Security, Verdict};
 
@@ -20,6 +22,7 @@ pub(crate) async fn perform(stage: &Stage, quick: bool) -> anyhow::Result<()> {
     policies(stage).await?;
     edit::perform(stage).await?;
     mistake::perform(stage).await?;
+    waypoint::perform(stage).await?;
     if !quick {
         rotation::perform(stage).await?;
     }
@@ -34,6 +37,11 @@ fn expect(name: &str, passed: bool, detail: impl Into<String>) {
 /// Tells whether a claim about one call held; the call is the evidence.
 fn expect_row(name: &str, passed: bool, row: &Row) {
     expect(name, passed, row.sentence());
+}
+
+/// Tells whether a claim about one request held; the request is the evidence.
+fn expect_request(name: &str, passed: bool, request: &Request) {
+    expect(name, passed, request.sentence());
 }
 
 async fn identities(stage: &Stage) -> anyhow::Result<()> {

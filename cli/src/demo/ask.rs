@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 
 const ADMIN: u16 = 15000;
+const READINESS: u16 = 15021;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a ztunnel knows, as far as the demo cares (`/config_dump`).
@@ -71,12 +72,18 @@ impl Dump {
 
 /// Asks the ztunnel of a node.
 pub(crate) async fn dump(node: &Namespace) -> anyhow::Result<Dump> {
-    let body = tokio::time::timeout(PATIENCE, fetch(node, "/config_dump")).await??;
+    let body = tokio::time::timeout(PATIENCE, fetch(node, ADMIN, "/config_dump")).await??;
     serde_json::from_slice(&body).context("ztunnel's /config_dump cannot be understood")
 }
 
-async fn fetch(node: &Namespace, path: &str) -> anyhow::Result<Bytes> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ADMIN));
+/// Whether the proxy in this namespace says that it is ready.
+pub(crate) async fn is_ready(namespace: &Namespace) -> bool {
+    let asked = tokio::time::timeout(PATIENCE, fetch(namespace, READINESS, "/healthz/ready")).await;
+    asked.is_ok_and(|answer| answer.is_ok())
+}
+
+async fn fetch(node: &Namespace, port: u16, path: &str) -> anyhow::Result<Bytes> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     // On loopback a connection is there at once, or refused at once.
     let stream = node.run(|| TcpStream::connect(address))??;
     stream.set_nonblocking(true)?;

@@ -39,7 +39,7 @@ impl Stage {
         let number = self.number();
         let (method, url) = (method.to_owned(), url.to_owned());
         let what = format!("the proxies' word on {from} calling {url}");
-        self.order(from, Order::Call { number, method, url })?;
+        self.order(from, Order::Call { number, method, url, token: None })?;
         let mut seen: Vec<(Call, Instant, Option<Row>)> = Vec::new();
         let complete = |book: &mut Book| {
             seen.extend(book.calls.drain(..).map(|call| (call, Instant::now(), None)));
@@ -137,11 +137,11 @@ impl Stage {
         Ok(all)
     }
 
-    fn number(&self) -> u64 {
+    pub(super) fn number(&self) -> u64 {
         self.next_order.fetch_add(1, Ordering::Relaxed)
     }
 
-    fn order(&self, pod: &str, order: Order) -> anyhow::Result<()> {
+    pub(super) fn order(&self, pod: &str, order: Order) -> anyhow::Result<()> {
         self.pods.get(pod).with_context(|| format!("there is no pod {pod}"))?.order(order);
         Ok(())
     }

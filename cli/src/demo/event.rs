@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::request::Request;
 use super::verdict::Row;
 
 /// Something that happened on the stage.
@@ -33,6 +34,8 @@ pub(crate) enum Event {
     },
     /// One request, as the proxies saw it.
     Row(Row),
+    /// One request through the waypoint.
+    Request(Request),
     /// A fact between the requests.
     Note {
         /// One line.

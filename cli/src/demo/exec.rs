@@ -7,7 +7,7 @@ use ambit_netns::{Namespace, world};
 use anyhow::Context;
 
 use super::place::{Place, PlaceError};
-use super::plan::{PODS, Pod};
+use super::plan::Pod;
 use super::stage;
 
 /// Runs `command` in the network namespace of `pod` with this process's input and output. Ends as it ends.
@@ -15,7 +15,7 @@ use super::stage;
 /// Must be called before the process has threads.
 pub fn run(place: &Place, pod: &str, command: &[String]) -> anyhow::Result<ExitCode> {
     let Some(pod) = Pod::named(pod) else {
-        let names: Vec<_> = PODS.iter().map(|pod| pod.name).collect();
+        let names: Vec<_> = Pod::all().map(|pod| pod.name).collect();
         anyhow::bail!("there is no pod {pod:?}: the demo's pods are {}", names.join(", "));
     };
     let (program, arguments) = command.split_first().context("no command: name one after `--`")?;

@@ -9,6 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::access::Line;
+use super::plan::WAYPOINT;
+use super::request::Told;
 use crate::shop::words::{Call, Follow, Load, News};
 
 /// Those who wait look again after this long even if nothing was entered: time itself may be what they wait for.
@@ -32,6 +34,8 @@ pub(crate) struct Book {
     pub(crate) parts: BTreeMap<String, PartEntry>,
     /// Connections that ended and that no call has claimed.
     pub(crate) lines: Vec<Line>,
+    /// Requests through the waypoint that no call has claimed.
+    pub(crate) told: Vec<Told>,
     /// Calls that nobody has taken.
     pub(crate) calls: Vec<Call>,
     /// Endless responses by the number of their order.
@@ -40,7 +44,7 @@ pub(crate) struct Book {
     pub(crate) loads: HashMap<u64, Load>,
     /// Pods whose program serves.
     pub(crate) listening: BTreeSet<String>,
-    /// Set while connections are not to be remembered.
+    /// Set while connections, and calls made in order to answer others, are not to be remembered.
     pub(crate) careless: bool,
 }
 
@@ -150,6 +154,12 @@ impl Ledger {
                 entry.tail.pop_front();
             }
             entry.tail.push_back(text.to_owned());
+            if part == WAYPOINT.name {
+                if book.told.len() >= UNCLAIMED {
+                    book.told.clear();
+                }
+                book.told.extend(Told::parse(text));
+            }
             if part.starts_with("ztunnel") && !book.careless {
                 if book.lines.len() >= UNCLAIMED {
                     book.lines.clear();
@@ -165,6 +175,7 @@ impl Ledger {
             News::Listening { .. } => {
                 book.listening.insert(pod.to_owned());
             }
+            News::Call(call) if book.careless && call.number.is_none() => {}
             News::Call(call) => book.calls.push(call),
             News::Follow(follow) => {
                 book.follows.insert(follow.number, follow);

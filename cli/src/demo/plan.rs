@@ -1,4 +1,4 @@
-//! What the demo consists of: two nodes, five pods, their addresses. Data, nothing else.
+//! What the demo consists of: two nodes, eight pods and a waypoint, their addresses. Data, nothing else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,13 +20,19 @@ pub(crate) const HBONE_PORT: u16 = 15008;
 pub(crate) const NODES: [Node; 2] = [Node { name: "node-1", number: 1 }, Node { name: "node-2", number: 2 }];
 
 /// The pods: so placed that most calls have to cross the link.
-pub(crate) const PODS: [Pod; 5] = [
-    Pod { name: "web", namespace: "shop", node: 0, number: 10, enrolled: true },
-    Pod { name: "payments", namespace: "shop", node: 0, number: 11, enrolled: true },
-    Pod { name: "cart", namespace: "shop", node: 1, number: 12, enrolled: true },
-    Pod { name: "catalog", namespace: "shop", node: 1, number: 13, enrolled: true },
-    Pod { name: "outsider", namespace: "outside", node: 0, number: 14, enrolled: false },
+pub(crate) const PODS: [Pod; 8] = [
+    pod("web", 0, 10, Role::Plain),
+    pod("payments", 0, 11, Role::Plain),
+    pod("cart", 1, 12, Role::Plain),
+    pod("catalog", 1, 13, Role::Plain),
+    Pod { namespace: "outside", ..pod("outsider", 0, 14, Role::Outsider) },
+    pod("offers", 0, 15, Role::Guarded),
+    pod("offers-v2", 1, 16, Role::Guarded),
+    pod("prices", 1, 17, Role::Guarded),
 ];
+
+/// The pod of the proxy for requests; no program of the shop runs there.
+pub(crate) const WAYPOINT: Pod = pod("waypoint", 1, 18, Role::Waypoint);
 
 /// A machine of the mesh: a network namespace with a bridge for its pods and a link to the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +54,21 @@ pub(crate) struct Pod {
     pub(crate) node: usize,
     /// All its addresses follow from it.
     pub(crate) number: u8,
-    /// Whether the mesh captures it.
-    pub(crate) enrolled: bool,
+    /// What the mesh has to do with it.
+    pub(crate) role: Role,
+}
+
+/// What the mesh has to do with a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Its traffic is captured.
+    Plain,
+    /// So it is, and requests to its Service go through the waypoint.
+    Guarded,
+    /// It is that waypoint, which speaks the mesh's language by itself.
+    Waypoint,
+    /// Nothing.
+    Outsider,
 }
 
 impl Node {
@@ -80,14 +99,24 @@ impl Node {
 }
 
 impl Pod {
+    /// Every pod, the waypoint's too.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Self> {
+        PODS.iter().chain([&WAYPOINT])
+    }
+
+    /// Whether the mesh captures it.
+    pub(crate) fn is_enrolled(&self) -> bool {
+        matches!(self.role, Role::Plain | Role::Guarded)
+    }
+
     /// The pod with this name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
-        PODS.iter().find(|pod| pod.name == name)
+        Self::all().find(|pod| pod.name == name)
     }
 
     /// The pod with this address.
     pub(crate) fn at(address: IpAddr) -> Option<&'static Self> {
-        PODS.iter().find(|pod| pod.networks().iter().any(|network| network.addr() == address))
+        Self::all().find(|pod| pod.networks().iter().any(|network| network.addr() == address))
     }
 
     /// Its node.
@@ -124,6 +153,10 @@ impl Pod {
     }
 }
 
+const fn pod(name: &'static str, node: usize, number: u8, role: Role) -> Pod {
+    Pod { name, namespace: "shop", node, number, role }
+}
+
 /// Path of the network namespace with this name in the demo's world, as `ip netns` has it.
 pub(crate) fn namespace_path(name: &str) -> PathBuf {
     PathBuf::from("/run/netns").join(name)
@@ -150,7 +183,7 @@ mod tests {
 
     #[test]
     fn no_address_is_given_twice() {
-        let pods = PODS.iter().flat_map(|pod| pod.addresses().into_iter().chain(pod.virtual_addresses()));
+        let pods = Pod::all().flat_map(|pod| pod.addresses().into_iter().chain(pod.virtual_addresses()));
         let nodes = NODES.iter().flat_map(|node| node.link().into_iter().chain(node.bridge()));
         let all: Vec<IpAddr> = pods.chain(nodes.map(|network| network.addr())).collect();
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
@@ -158,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_pod_is_found_by_name_and_address() {
-        for pod in &PODS {
+        for pod in Pod::all() {
             assert_eq!(Pod::named(pod.name), Some(pod));
             for address in pod.addresses() {
                 assert_eq!(Pod::at(address), Some(pod));

@@ -7,7 +7,7 @@ use ambit_netns::Namespace;
 
 use super::part::Recipe;
 use super::place::Place;
-use super::plan::{self, Node, Pod, controller};
+use super::plan::{self, Node, Pod, WAYPOINT, controller};
 
 /// Lifetime of the pods' certificates: so short that a renewal can be watched.
 const CERTIFICATE_LIFETIME: &str = "20s";
@@ -30,6 +30,26 @@ pub(crate) struct Programs {
     controller: PathBuf,
     agent: PathBuf,
     ztunnel: PathBuf,
+    waypoint: PathBuf,
+}
+
+/// Who needs a token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Bearer {
+    /// The agent and the ztunnel of a node.
+    Node(&'static Node),
+    /// The waypoint.
+    Waypoint,
+}
+
+impl Bearer {
+    /// Its name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Node(node) => node.name,
+            Self::Waypoint => WAYPOINT.name,
+        }
+    }
 }
 
 impl Programs {
@@ -40,9 +60,9 @@ impl Programs {
             let path = ambit.with_file_name(name);
             if path.is_file() { Ok(path) } else { Err(MissingProgram::Absent(path)) }
         };
-        let (controller, agent, ztunnel) =
-            (beside("controller")?, beside("ambit-agent")?, beside("ztunnel")?);
-        Ok(Self { ambit, controller, agent, ztunnel })
+        let (controller, agent) = (beside("controller")?, beside("ambit-agent")?);
+        let (ztunnel, waypoint) = (beside("ztunnel")?, beside("waypoint")?);
+        Ok(Self { ambit, controller, agent, ztunnel, waypoint })
     }
 
     /// The control plane, on the first node.
@@ -58,16 +78,20 @@ impl Programs {
         recipe("controller", namespace, &self.controller, arguments)
     }
 
-    /// Arguments of a `controller` that writes a node's token.
-    pub(crate) fn token(&self, place: &Place, node: &Node) -> (PathBuf, Vec<OsString>) {
+    /// Arguments of a `controller` that writes the token of somebody who comes for configuration and certificates.
+    pub(crate) fn token(&self, place: &Place, bearer: &Bearer) -> (PathBuf, Vec<OsString>) {
+        let (flag, who) = match bearer {
+            Bearer::Node(node) => ("--node", node.name.to_owned()),
+            Bearer::Waypoint => ("--workload", format!("{}/{}", WAYPOINT.namespace, WAYPOINT.name)),
+        };
         let arguments = vec![
             "token".into(),
-            "--node".into(),
-            node.name.into(),
+            flag.into(),
+            who.into(),
             "--state".into(),
             place.state().into(),
             "--out".into(),
-            place.token(node.name).into(),
+            place.token(bearer.name()).into(),
         ];
         (self.controller.clone(), arguments)
     }
@@ -115,6 +139,31 @@ impl Programs {
             ("RUST_LOG", "info".into()),
         ];
         let recipe = recipe(&part_name("ztunnel", node), namespace, &self.ztunnel, Vec::new());
+        Recipe { environment, ..recipe }
+    }
+
+    /// The proxy for requests.
+    pub(crate) fn waypoint(&self, place: &Place, namespace: &Namespace) -> Recipe {
+        let address = format!("https://{}", controller());
+        let root = root_certificate(place);
+        let environment: Vec<(&'static str, OsString)> = vec![
+            ("POD_NAME", WAYPOINT.name.into()),
+            ("POD_NAMESPACE", WAYPOINT.namespace.into()),
+            ("SERVICE_ACCOUNT", WAYPOINT.name.into()),
+            ("GATEWAY_NAME", WAYPOINT.name.into()),
+            ("INSTANCE_IP", WAYPOINT.addresses()[0].to_string().into()),
+            ("NODE_NAME", WAYPOINT.node().name.into()),
+            ("XDS_ADDRESS", address.clone().into()),
+            ("CA_ADDRESS", address.into()),
+            ("XDS_ROOT_CA", root.clone().into()),
+            ("CA_ROOT_CA", root.into()),
+            ("AUTH_TOKEN", place.token(WAYPOINT.name).into()),
+            ("SECRET_TTL", CERTIFICATE_LIFETIME.into()),
+            ("WAYPOINT_WORKER_THREADS", "2".into()),
+            ("LOG_FORMAT", "json".into()),
+            ("RUST_LOG", "info".into()),
+        ];
+        let recipe = recipe(WAYPOINT.name, namespace, &self.waypoint, Vec::new());
         Recipe { environment, ..recipe }
     }
 

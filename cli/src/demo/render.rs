@@ -1,7 +1,8 @@
 //! What does each event look like? Pure: events in, lines out.
 
 use super::event::Expectation;
-use super::plan::{NODES, PODS};
+use super::plan::{NODES, Pod, Role};
+use super::request::Request;
 use super::style::{Style, cut, wrap};
 use super::verdict::{Row, Security, Verdict};
 
@@ -20,9 +21,10 @@ pub(crate) fn introduction(style: Style, unprivileged: bool) -> Vec<String> {
         String::new(),
     ];
     let boxes = NODES.iter().enumerate().map(|(index, node)| {
-        let pods = PODS.iter().filter(|pod| pod.node == index);
-        let pods: Vec<_> =
-            pods.map(|pod| format!("{}{}", pod.name, if pod.enrolled { "" } else { "*" })).collect();
+        let pods = Pod::all().filter(|pod| pod.node == index);
+        let pods: Vec<_> = pods
+            .map(|pod| format!("{}{}", pod.name, if pod.role == Role::Outsider { "*" } else { "" }))
+            .collect();
         let parts = if index == 0 { "ztunnel  agent  controller" } else { "ztunnel  agent" };
         [node.name.to_owned(), pods.join("  "), parts.to_owned()]
     });
@@ -103,6 +105,22 @@ pub(crate) fn row(style: Style, row: &Row) -> Vec<String> {
         format!("{front} {how}{}", style.dim(format!("{time:>gap$}"))),
         format!("      {}  {}", coloured(style, row, &said), style.dim(identity)),
     ]
+}
+
+/// A request through the waypoint: who answered what, and why.
+pub(crate) fn request(style: Style, request: &Request) -> Vec<String> {
+    let ends = cut(&format!("{} → {}", request.from, request.to), ENDS);
+    let status = match request.outcome {
+        Ok(status @ 200..=299) => style.green(status),
+        Ok(status) => style.yellow(status),
+        Err(_) => style.red("!  "),
+    };
+    let front = format!("    {ends:ENDS$} {:REQUEST$} {status}", cut(&request.request, REQUEST));
+    let words = request.words();
+    if words.chars().count() <= style.width.saturating_sub(4 + ENDS + 1 + REQUEST + 1 + 3 + 2) {
+        return vec![format!("{front}  {words}")];
+    }
+    vec![front, format!("      {}", cut(&words, style.width - 6))]
 }
 
 /// The verdict in words.

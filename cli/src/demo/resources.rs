@@ -1,5 +1,7 @@
 //! Which resources does the demo hand to its controller and agents? Kubernetes and Istio YAML, as a user writes it.
 
+mod requests;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,7 +11,8 @@ use ambit_kubernetes::{
 };
 use anyhow::Context;
 
-use super::plan::{self, NODES, PODS};
+use super::plan::{self, NODES, PODS, Role, WAYPOINT};
+pub(crate) use requests::{FAULT, FAULT_TEXT, RETRY, ROUTE, ROUTE_TEXT, TOKEN, WAYPOINT_FILE, WAYPOINT_TEXT};
 
 /// The file that a user of a kept demo edits.
 pub(crate) const POLICIES: &str = "policies.yaml";
@@ -122,9 +125,11 @@ pub(crate) fn files(ipv6: bool) -> anyhow::Result<BTreeMap<&'static str, String>
     let namespaces = [Object::from(shop), Object::from(outside)].into_iter().chain(nodes);
     Ok(BTreeMap::from([
         ("namespaces.yaml", yaml(namespaces)?),
-        ("pods.yaml", yaml(PODS.iter().map(|each| pod(each, ipv6).into()))?),
+        ("pods.yaml", yaml(plan::Pod::all().map(|each| pod(each, ipv6).into()))?),
         ("services.yaml", yaml(PODS.iter().map(|each| service(each, ipv6).into()))?),
         (POLICIES, POLICY_TEXT.to_owned()),
+        (ROUTE, ROUTE_TEXT.to_owned()),
+        (WAYPOINT_FILE, WAYPOINT_TEXT.to_owned()),
     ]))
 }
 
@@ -141,15 +146,18 @@ fn yaml(objects: impl Iterator<Item = Object>) -> anyhow::Result<String> {
     Ok(to_yaml_documents(&objects)?)
 }
 
-fn metadata(pod: &plan::Pod) -> Metadata {
+fn metadata(pod: &plan::Pod, more: &[(&str, &str)]) -> Metadata {
+    let all = [(labels::APP, pod.name)].into_iter().chain(more.iter().copied());
     Metadata {
-        labels: [(labels::APP.to_owned(), pod.name.to_owned())].into(),
+        labels: all.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         ..Metadata::named(pod.namespace, pod.name)
     }
 }
 
 fn pod(pod: &plan::Pod, ipv6: bool) -> Pod {
-    let mut metadata = metadata(pod);
+    let of_waypoint =
+        [(labels::GATEWAY_NAME, WAYPOINT.name), (labels::DATAPLANE_MODE, labels::DATAPLANE_NONE)];
+    let mut metadata = metadata(pod, if pod.role == Role::Waypoint { &of_waypoint } else { &[] });
     let path = pod.namespace_path().display().to_string();
     metadata.annotations.insert(annotations::NETNS.to_owned(), path);
     let port =
@@ -175,8 +183,9 @@ fn pod(pod: &plan::Pod, ipv6: bool) -> Pod {
 fn service(pod: &plan::Pod, ipv6: bool) -> Service {
     let used = |address: &std::net::IpAddr| ipv6 || address.is_ipv4();
     let addresses = pod.virtual_addresses().into_iter().filter(used);
+    let guarded = [(labels::USE_WAYPOINT, WAYPOINT.name)];
     Service {
-        metadata: metadata(pod),
+        metadata: metadata(pod, if pod.role == Role::Guarded { &guarded } else { &[] }),
         spec: ServiceSpec {
             cluster_ips: addresses.map(ClusterIp::Address).collect(),
             selector: [(labels::APP.to_owned(), pod.name.to_owned())].into(),
@@ -211,7 +220,7 @@ mod tests {
             _ => None,
         });
         let pods: Vec<_> = pods.collect();
-        assert_eq!(pods.len(), PODS.len());
+        assert_eq!(pods.len(), plan::Pod::all().count());
         for pod in pods {
             let plan = plan::Pod::named(&pod.metadata.name).unwrap();
             assert_eq!(pod.addresses(), plan.addresses());
@@ -224,6 +233,9 @@ mod tests {
     fn the_edit_is_valid_and_the_mistake_is_not() {
         let file = Path::new(POLICIES);
         assert!(read_text(file, &format!("{POLICY_TEXT}{CLOSED_CATALOG}")).is_ok());
+        for text in [&format!("{ROUTE_TEXT}{RETRY}"), FAULT_TEXT] {
+            assert!(read_text(file, text).is_ok(), "{text}");
+        }
         let problems = read_text(file, MISTAKE).unwrap_err();
         assert!(problems.iter().any(|problem| problem.to_string().contains("principal")));
     }
@@ -236,7 +248,7 @@ mod tests {
         }
         let resources = read_directory(directory.path()).unwrap();
         let objects = || resources.objects.iter().map(|loaded| &loaded.object);
-        for plan in &PODS {
+        for plan in plan::Pod::all() {
             let pod = objects().find_map(|object| match object {
                 Object::Pod(pod) if pod.metadata.name == plan.name => Some(pod),
                 _ => None,
@@ -247,7 +259,7 @@ mod tests {
             });
             assert_eq!(
                 enrolled(pod.unwrap(), namespace.map(|namespace| &**namespace)) == Enrolment::Enrolled,
-                plan.enrolled,
+                plan.is_enrolled(),
                 "{}",
                 plan.name
             );

@@ -196,6 +196,7 @@ impl Screen {
             Event::Built { what, milliseconds } => render::built(style, what, *milliseconds),
             Event::Section { title, text } => render::section(style, title, text),
             Event::Row(row) => render::row(style, row),
+            Event::Request(request) => render::request(style, request),
             Event::Note { text } => render::note(style, text),
             Event::Expectation(expectation) => render::expectation(style, expectation),
             Event::Log { part, line } => vec![style.dim(format!("    {part} | {line}"))],

@@ -18,7 +18,7 @@ use super::event::{self, Event};
 use super::ledger::{Ledger, WaitError};
 use super::part::Backstage;
 use super::place::Place;
-use super::plan::PODS;
+use super::plan::{Pod, Role};
 use super::programs::Programs;
 use super::{acts, sweep};
 use crate::arguments::Options;
@@ -169,18 +169,18 @@ async fn status(place: Place, programs: Programs, ledger: Ledger) -> Status {
         }
         Err(error) => (false, format!("it cannot be checked: {error}")),
     };
-    let pod = |pod: &super::plan::Pod| PodStatus {
+    let pod = |pod: &Pod| PodStatus {
         name: pod.name.to_owned(),
         namespace: pod.namespace.to_owned(),
         node: pod.node().name.to_owned(),
         addresses: pod.addresses().map(|address| address.to_string()).to_vec(),
-        identity: pod.enrolled.then(|| pod.identity()),
+        identity: (pod.role != Role::Outsider).then(|| pod.identity()),
     };
     Status {
         directory: place.directory().display().to_string(),
         configuration,
         configuration_valid: valid,
-        pods: PODS.iter().map(pod).collect(),
+        pods: Pod::all().map(pod).collect(),
         parts: control::parts(&ledger),
     }
 }

@@ -8,7 +8,7 @@ use ambit_netns::links::{Links, Route, forward};
 use anyhow::Context;
 use ipnet::IpNet;
 
-use super::plan::{LINK, NODES, Node, PODS, Pod, namespace_path};
+use super::plan::{LINK, NODES, Node, Pod, namespace_path};
 
 const BRIDGE: &str = "pods";
 const POD_INTERFACE: &str = "eth0";
@@ -25,7 +25,7 @@ impl Topology {
     /// Makes everything. The calling process must be in a world of its own, where it all vanishes with it.
     pub(crate) fn build() -> anyhow::Result<Self> {
         let mut topology = Self { namespaces: BTreeMap::new(), ipv6: ipv6() };
-        for name in NODES.iter().map(|node| node.name).chain(PODS.iter().map(|pod| pod.name)) {
+        for name in NODES.iter().map(|node| node.name).chain(Pod::all().map(|pod| pod.name)) {
             let namespace = Namespace::create()?;
             namespace.persist(namespace_path(name))?;
             if topology.ipv6 {
@@ -39,7 +39,7 @@ impl Topology {
         // link, and may report their carrier, for which IPv6 waits, a second late.
         topology.link()?;
         topology.bridge(second)?;
-        for pod in &PODS {
+        for pod in Pod::all() {
             topology.attach(pod)?;
         }
         // Last, when it has carrier, for the same reason.

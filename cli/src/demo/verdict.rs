@@ -81,7 +81,7 @@ pub(crate) enum Verdict {
 /// side is awaited.
 pub(crate) fn take(call: &Call, lines: &mut Vec<Line>, patient: bool) -> Option<Row> {
     let local = call.local?;
-    let enrolled = Pod::named(&call.from).is_some_and(|pod| pod.enrolled);
+    let enrolled = Pod::named(&call.from).is_some_and(Pod::is_enrolled);
     let at = |lines: &[Line], direction| {
         lines.iter().position(|line| line.direction == direction && line.source == local)
     };
@@ -96,7 +96,7 @@ pub(crate) fn take(call: &Call, lines: &mut Vec<Line>, patient: bool) -> Option<
                 && line.inside.as_ref() == Some(inside)
                 && line.source_identity == *source_identity
         })),
-        Some(_) if server(&out, call).is_some_and(|pod| pod.enrolled) => Some(at(lines, Direction::Inbound)),
+        Some(_) if server(&out, call).is_some_and(Pod::is_enrolled) => Some(at(lines, Direction::Inbound)),
         Some(_) => None,
         None => Some(at(lines, Direction::Inbound)),
     };

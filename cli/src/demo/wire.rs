@@ -7,7 +7,7 @@ use std::time::Duration;
 use ambit_netns::Namespace;
 use ambit_netns::capture::{Capture, Search, Segment, segment};
 
-use super::plan::{HBONE_PORT, LINK, Pod};
+use super::plan::{HBONE_PORT, LINK, Pod, Role};
 
 /// How long the link must be silent for everything sent to have been looked at.
 const SILENCE: Duration = Duration::from_millis(30);
@@ -110,18 +110,18 @@ fn note(segment: &Segment<'_>, search: &mut Search) -> Found {
 }
 
 impl Seen {
-    /// How often the word was seen between two pods that are both enrolled, or between strangers.
+    /// How often the word was seen where every pod that took part is of the mesh, or unknown.
     pub(crate) fn leaked(&self) -> u64 {
         self.count(false)
     }
 
-    /// How often the word was seen where a pod that is not enrolled took part, which proves that it can be seen.
+    /// How often the word was seen where the outsider took part, which proves that it can be seen.
     pub(crate) fn outside(&self) -> u64 {
         self.count(true)
     }
 
     fn count(&self, outside: bool) -> u64 {
-        let is_outside = |name: &str| Pod::named(name).is_some_and(|pod| !pod.enrolled);
+        let is_outside = |name: &str| Pod::named(name).is_some_and(|pod| pod.role == Role::Outsider);
         let wanted = |ends: &(String, String)| (is_outside(&ends.0) || is_outside(&ends.1)) == outside;
         self.words.iter().filter(|(ends, _)| wanted(ends)).map(|(_, count)| count).sum()
     }

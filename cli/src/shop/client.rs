@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 
-use super::words::{Call, News, Teller};
+use super::words::{Call, News, Teller, request_id};
 
 /// Longest wait for a connection, and again for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,6 +55,13 @@ pub(crate) struct Dialling {
     remote: SocketAddr,
 }
 
+/// What a request says about itself, besides what it asks for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Signature(HeaderMap);
+
+/// By which proxies' logs tell which requests belong together.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The calling side of a program.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -84,7 +91,13 @@ impl Client {
     }
 
     /// Makes one request over a connection of its own and tells about it. The body of the answer, when it is a success.
-    pub(crate) async fn call(&self, number: Option<u64>, method: &str, url: &str) -> Option<Bytes> {
+    pub(crate) async fn call(
+        &self,
+        number: Option<u64>,
+        method: &str,
+        url: &str,
+        signed: &Signature,
+    ) -> Option<Bytes> {
         let start = Instant::now();
         let mut call = Call {
             number,
@@ -97,7 +110,7 @@ impl Client {
             bytes: 0,
             microseconds: 0,
         };
-        let answered = self.attempt(method, url, &mut call).await;
+        let answered = self.attempt(method, url, signed, &mut call).await;
         call.microseconds = start.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
         let body = match answered {
             Ok((status, body)) => {
@@ -118,6 +131,7 @@ impl Client {
         &self,
         method: &str,
         url: &str,
+        signed: &Signature,
         call: &mut Call,
     ) -> Result<(StatusCode, Bytes), CallError> {
         let target = Target::parse(url)?;
@@ -126,7 +140,9 @@ impl Client {
         let dialling = Dialling::prepare(&target).await?;
         (call.local, call.remote) = (Some(dialling.local), Some(dialling.remote));
         let mut connection = dialling.connect().await?;
-        let response = connection.request(self.request(method, &target, false)).await?;
+        let mut request = self.request(method, &target, false);
+        request.headers_mut().extend(signed.0.clone());
+        let response = connection.request(request).await?;
         let status = response.status();
         let body = timeout(PATIENCE, response.into_body().collect()).await;
         let body = body.map_err(|_| CallError::Late("whole answer"))?.map_err(CallError::Ended)?;
@@ -158,6 +174,26 @@ impl Client {
             headers.insert("shop-marker", marker);
         }
         request
+    }
+}
+
+impl Signature {
+    /// Of the order `number` that the program `name` got.
+    pub(crate) fn ordered(name: &str, number: u64, token: Option<&str>) -> Self {
+        let id = request_id(name, number).parse().ok();
+        let bearer = token.and_then(|token| format!("Bearer {token}").parse().ok());
+        let headers = [(REQUEST_ID, id), (AUTHORIZATION, bearer)];
+        Self(
+            headers
+                .into_iter()
+                .filter_map(|(name, value): (_, Option<HeaderValue>)| Some((name, value?)))
+                .collect(),
+        )
+    }
+
+    /// Of a request that is made in order to answer one with these headers.
+    pub(crate) fn passed_on(headers: &HeaderMap) -> Self {
+        Self(headers.get(REQUEST_ID).map(|id| (REQUEST_ID, id.clone())).into_iter().collect())
     }
 }
 

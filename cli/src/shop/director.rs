@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::AbortHandle;
 
-use super::client::{CallError, Client, Connection, Target};
+use super::client::{CallError, Client, Connection, Signature, Target};
 use super::load::load;
 use super::words::{Follow, News, Order};
 
@@ -22,8 +22,9 @@ pub(crate) async fn follow(client: Client) -> anyhow::Result<()> {
         running.retain(|_, task| !task.is_finished());
         let client = client.clone();
         match serde_json::from_str(&line)? {
-            Order::Call { number, method, url } => {
-                tokio::spawn(async move { client.call(Some(number), &method, &url).await });
+            Order::Call { number, method, url, token } => {
+                let signed = Signature::ordered(&client.name, number, token.as_deref());
+                tokio::spawn(async move { client.call(Some(number), &method, &url, &signed).await });
             }
             Order::Follow { number, url } => {
                 let task = tokio::spawn(async move { endless(&client, number, &url).await });

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::client::Client;
+use super::client::{Client, Signature};
 
 /// Largest request body that is read.
 const LARGEST: usize = 1 << 20;
@@ -56,7 +56,8 @@ async fn answer(
     let name = &*client.name;
     let mut page =
         json!({ "shop": name, "marker": &*client.marker, "you": peer.ip().to_canonical().to_string() });
-    let ask = |method, url| client.call(None, method, url);
+    let signed = Signature::passed_on(&head.headers);
+    let ask = |method, url| client.call(None, method, url, &signed);
     let answered = match (name, &head.method, head.uri.path()) {
         ("catalog", &Method::GET, "/feed") => return Ok(feed(client)),
         ("web", &Method::GET, "/") => {
@@ -84,6 +85,21 @@ async fn answer(
         ("payments", &Method::POST, "/charge") => {
             page["charged"] = json!(38);
             true
+        }
+        ("offers" | "offers-v2", &Method::GET, "/items" | "/members") => {
+            page["items"] = json!([{ "item": "teapot", "off": "10 %" }]);
+            true
+        }
+        ("offers" | "offers-v2", &Method::GET, "/best") => {
+            page["prices"] = parsed(ask("GET", "http://prices/today").await);
+            !page["prices"].is_null()
+        }
+        ("prices", &Method::GET, "/today") => {
+            page["items"] = json!([{ "item": "teapot", "price": 19 }]);
+            true
+        }
+        ("prices", &Method::GET, "/broken") => {
+            return Ok(status(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "shop": name, "error": "a bug" })));
         }
         ("outsider", &Method::GET, "/") => true,
         _ => return Ok(status(StatusCode::NOT_FOUND, &json!({ "shop": name, "error": "no such page" }))),

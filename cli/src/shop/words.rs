@@ -18,6 +18,9 @@ pub enum Order {
         method: String,
         /// `http://HOST[:PORT]/PATH`.
         url: String,
+        /// Shown as a bearer token.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        token: Option<String>,
     },
     /// Read a response that never ends, until the connection does. Answered by [`News::Follow`], again and again.
     Follow {
@@ -108,6 +111,11 @@ pub struct Load {
     pub first_error: Option<String>,
     /// Whether it has ended.
     pub ended: bool,
+}
+
+/// The `x-request-id` of the call that is ordered of the program `name` with this number, by which logs tell of it.
+pub fn request_id(name: &str, number: u64) -> String {
+    format!("{name}-{number}")
 }
 
 /// Tells news to whoever started the program.

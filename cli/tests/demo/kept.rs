@@ -40,6 +40,17 @@ fn any_program_runs_in_a_pod_and_an_edit_refuses_it() {
     fs::write(&policies, before).unwrap();
     wait("the answer", || demo.curl("web", "http://cart/items"));
 
+    let shops = |count: usize| {
+        let answers = (0..count).map(|_| demo.curl("web", "http://offers/items").unwrap_or_default());
+        answers.map(|answer| answer.contains("\"shop\":\"offers-v2\"")).collect::<Vec<_>>()
+    };
+    let route = demo.directory().join("config/offers.yaml");
+    let before = fs::read_to_string(&route).unwrap();
+    assert!(before.contains("weight: 90"), "the show left it as it was: {before}");
+    fs::write(&route, before.replace("weight: 90", "weight: 0")).unwrap();
+    // By the first weights ten in a row come to the new version once in 10^10 times.
+    wait("the canary to get everything", || shops(10).iter().all(|new| *new).then_some(()));
+
     let down = demo.run(&["down"]);
     assert!(down.status.success(), "{}", text(&down.stderr));
     demo.assert_gone();

@@ -21,7 +21,7 @@ struct Demo {
 
 impl Demo {
     fn new() -> Self {
-        for program in ["controller", "ambit-agent", "ztunnel"] {
+        for program in ["controller", "ambit-agent", "ztunnel", "waypoint"] {
             let path = ambit().with_file_name(program);
             assert!(path.exists(), "{} is missing: run `cargo build --bins` first", path.display());
         }

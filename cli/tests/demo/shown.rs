@@ -13,7 +13,7 @@ fn every_expectation_holds_and_nothing_is_left() {
     let failed: Vec<_> = expectations.iter().filter(|each| each["passed"] != true).collect();
     assert!(failed.is_empty() && summary["passed"] == true, "{summary:#}");
     assert!(output.status.success());
-    assert!(expectations.len() >= 19, "{} expectations", expectations.len());
+    assert!(expectations.len() >= 29, "{} expectations", expectations.len());
     assert!(summary["seconds_to_first_encrypted_request"].as_f64().unwrap() < 10.0);
     demo.assert_gone();
 }
@@ -32,6 +32,8 @@ fn the_show_is_plain_text_where_it_is_no_terminal() {
         "plaintext",
         "no identity",
         "mistake.yaml:13",
+        "rbac_access_denied",
+        "UH no_healthy_upstream",
         "nothing of the mesh crosses the link in clear",
         "nothing is left behind",
     ] {

@@ -10,7 +10,7 @@ use crate::demo::event::{Event, Expectation};
 use crate::demo::place::Place;
 use crate::demo::plan::POD_PORT;
 use crate::demo::render;
-use crate::demo::resources::POLICIES;
+use crate::demo::resources::{POLICIES, ROUTE};
 use crate::demo::style::Style;
 
 /// The first encrypted request must be through by then.
@@ -119,7 +119,7 @@ impl Account {
 
 /// What can be done with a mesh that stays.
 fn kept(style: Style, config: &Path) -> Vec<String> {
-    let policies = config.join(POLICIES);
+    let (policies, route) = (config.join(POLICIES), config.join(ROUTE));
     let ambit = own_name();
     let examples = [
         ("run any program in a pod", format!("{ambit} demo exec web -- curl -s http://cart/items")),
@@ -132,6 +132,9 @@ fn kept(style: Style, config: &Path) -> Vec<String> {
             "for instance, refuse web, and call again",
             format!("sed -i s,sa/web,sa/nobody, {}", policies.display()),
         ),
+        ("edit the weights of the canary, and call it", route.display().to_string()),
+        ("", format!("{ambit} demo exec web -- curl -s http://offers/items")),
+        ("see who answered, and why", format!("{ambit} demo logs waypoint")),
         ("see pods, processes, the state of the YAML", format!("{ambit} demo status")),
         ("see what a part says", format!("{ambit} demo logs controller")),
         ("end it", format!("{ambit} demo down")),

@@ -14,8 +14,8 @@ use crate::demo::event::{self, Event};
 use crate::demo::ledger::Ledger;
 use crate::demo::part::{Backstage, Part, Recipe};
 use crate::demo::place::Place;
-use crate::demo::plan::{NODES, PODS, Pod};
-use crate::demo::programs::{Programs, root_certificate};
+use crate::demo::plan::{NODES, PODS, Pod, WAYPOINT};
+use crate::demo::programs::{Bearer, Programs, root_certificate};
 use crate::demo::topology::Topology;
 use crate::demo::wire::Wire;
 use crate::demo::{hosts, resources};
@@ -56,7 +56,7 @@ pub(crate) async fn build(programs: Programs, backstage: Backstage) -> anyhow::R
     steps.done(format!(
         "{} nodes joined by a link, {} pods: network namespaces, {}",
         NODES.len(),
-        PODS.len(),
+        Pod::all().count(),
         if topology.ipv6 { "IPv4 and IPv6" } else { "IPv4 (this kernel has no IPv6)" },
     ));
     let word = format!("teapot-{:016x}", rand::rng().random::<u64>());
@@ -82,15 +82,17 @@ pub(crate) async fn build(programs: Programs, backstage: Backstage) -> anyhow::R
         parts.push(start(programs.agent(&place, node, namespace))?);
         parts.push(start(programs.ztunnel(&place, node, namespace))?);
     }
+    parts.push(start(programs.waypoint(&place, topology.namespace(WAYPOINT.name)?))?);
     let stage = Stage { place, ledger, topology, wire, pods, next_order: AtomicU64::new(1), _parts: parts };
     stage.ready().await?;
-    steps.done("agents and ztunnels: pods captured, identities proved".to_owned());
+    steps.done("agents, ztunnels and a waypoint: pods captured, identities proved".to_owned());
     Ok(stage)
 }
 
 fn directories(place: &Place) -> anyhow::Result<()> {
-    let nodes = NODES.iter().map(|node| place.directory().join(node.name));
-    for path in [place.config(), place.state(), place.logs()].into_iter().chain(nodes) {
+    let names = NODES.iter().map(|node| node.name).chain([WAYPOINT.name]);
+    let own = names.map(|name| place.directory().join(name));
+    for path in [place.config(), place.state(), place.logs()].into_iter().chain(own) {
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
@@ -99,19 +101,16 @@ fn directories(place: &Place) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has a token written for each node.
+/// Has a token written for each node and for the waypoint.
 async fn tokens(programs: &Programs, place: &Place) -> anyhow::Result<()> {
-    for node in &NODES {
-        let (program, arguments) = programs.token(place, node);
+    for bearer in NODES.iter().map(Bearer::Node).chain([Bearer::Waypoint]) {
+        let name = bearer.name();
+        let (program, arguments) = programs.token(place, &bearer);
         let output = tokio::process::Command::new(&program).args(&arguments).env_clear().output().await;
         let output = output.with_context(|| format!("cannot start {}", program.display()))?;
         let words = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "no token for {}: {}", node.name, words.trim());
-        anyhow::ensure!(
-            fs::exists(place.token(node.name))?,
-            "`controller token` wrote no token for {}",
-            node.name
-        );
+        anyhow::ensure!(output.status.success(), "no token for {name}: {}", words.trim());
+        anyhow::ensure!(fs::exists(place.token(name))?, "`controller token` wrote no token for {name}");
     }
     Ok(())
 }
@@ -149,13 +148,14 @@ impl Stage {
             until(&self.ledger, &format!("the proxy of {}", node.name), || async {
                 let Ok(dump) = ask::dump(namespace).await else { return false };
                 let serials = dump.serials();
-                let mut enrolled = PODS.iter().filter(|pod| pod.enrolled);
+                let mut enrolled = PODS.iter().filter(|pod| pod.is_enrolled());
                 let proved = |pod: &Pod| pod.node != index || serials.contains_key(&pod.identity());
                 enrolled.all(|pod| dump.tunnels_to(pod.name) && proved(pod))
             })
             .await?;
         }
-        Ok(())
+        let namespace = self.topology.namespace(WAYPOINT.name)?;
+        until(&self.ledger, "the waypoint", || ask::is_ready(namespace)).await
     }
 }
 
