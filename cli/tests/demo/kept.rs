@@ -83,7 +83,7 @@ fn the_state_and_the_logs_tell_of_a_mistake_and_of_a_part_that_died() {
     let status = || -> Value { serde_json::from_slice(&demo.run(&["status", "--json"]).stdout).unwrap() };
     let before = status();
     assert_eq!(before["configuration_valid"], true);
-    assert_eq!(before["pods"].as_array().unwrap().len(), 5);
+    assert_eq!(before["pods"].as_array().unwrap().len(), 9);
     assert!(before["parts"].as_array().unwrap().iter().all(|part| part["ended"].is_null()), "{before:#}");
 
     fs::write(demo.directory().join("config/bad.yaml"), "kind: AuthorizationPolicy\n").unwrap();
