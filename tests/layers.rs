@@ -34,14 +34,7 @@ const LEVELS: &[(&str, u8)] = &[
 const ONLY: &[(&str, &[&str])] = &[
     (
         "ambit-proto",
-        &[
-            "ambit-xds",
-            "ambit-zds",
-            "ambit-external",
-            "ambit-identity",
-            "ambit-controller",
-            "ambit-tests",
-        ],
+        &["ambit-xds", "ambit-zds", "ambit-external", "ambit-identity", "ambit-controller", "ambit-tests"],
     ),
     ("ambit-kubernetes", &["ambit-controller", "ambit-agent", "ambit-cli", "ambit-tests"]),
     ("rustls", &["ambit-identity"]),

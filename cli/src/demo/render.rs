@@ -198,6 +198,7 @@ pub(crate) fn trouble(style: Style, text: &str, log: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::request::Told;
     use super::*;
 
     fn sample(policy: &str) -> Row {
@@ -233,6 +234,25 @@ mod tests {
                 all.contains("web → payments")
                     && all.contains("denied by shop/x")
                     && all.contains("spiffe://cluster.local/ns/shop/sa/web")
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_fits_and_says_who_answered() {
+        let line = r#"{"scope":"access","authority":"prices","response_code":503,"response_flags":"UH","response_code_details":"no_healthy_upstream{every endpoint is left out because it fails}"}"#;
+        let told = Told::parse(line).unwrap();
+        let (from, to) = ("web".into(), "prices".into());
+        let sample =
+            Request { from, to, request: "GET /today".into(), outcome: Ok(503), told, inner: vec![] };
+        for width in [64, 100, 140] {
+            let lines = request(Style::plain(width), &sample);
+            assert!(lines.iter().all(|line| line.chars().count() <= width), "{width}: {lines:#?}");
+            assert_eq!(lines.len(), if width == 140 { 1 } else { 2 });
+            let all = lines.concat();
+            assert!(
+                all.contains("web → prices") && all.contains("503") && all.contains("waypoint: UH "),
+                "{all}"
             );
         }
     }
