@@ -11,7 +11,7 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::metrics::Metrics;
-use crate::names::on_node;
+use crate::names::{Names, on_node};
 use crate::publish::InForce;
 use crate::tokens::{Caller, NodeName, TokenRefusal, Tokens, WorkloadName, bearer};
 
@@ -64,12 +64,13 @@ pub const TOLD: &str = "this call needs a valid node token: make one with `contr
 pub struct Admission {
     gate: Gate,
     in_force: watch::Receiver<Option<InForce>>,
+    names: Names,
 }
 
 impl Admission {
-    /// Admission by `gate`, once a configuration is in force.
-    pub fn new(gate: Gate, in_force: watch::Receiver<Option<InForce>>) -> Self {
-        Self { gate, in_force }
+    /// Admission by `gate`, once a configuration is in force. `names` knows who serves which Gateway.
+    pub fn new(gate: Gate, in_force: watch::Receiver<Option<InForce>>, names: Names) -> Self {
+        Self { gate, in_force, names }
     }
 }
 
@@ -103,7 +104,7 @@ impl Authorize for Admission {
         }
         Ok(match &proven {
             Caller::Node(node) => of_node(node),
-            Caller::Workload(workload) => of_workload(workload),
+            Caller::Workload(workload) => of_workload(workload, self.names.clone()),
         })
     }
 }
@@ -114,12 +115,16 @@ fn of_node(node: &NodeName) -> ClientView {
         .with_unasked(Kind::Address, on_node(node.as_str()))
 }
 
-/// A waypoint or gateway sees what is done with requests, too; Gateways, which hold private keys, of its own namespace
-/// only.
-fn of_workload(workload: &WorkloadName) -> ClientView {
-    let own = format!("Gateway/{}/", workload.namespace());
-    let visible =
-        move |kind, name: &str| kind != Kind::L7 || !name.starts_with("Gateway/") || name.starts_with(&own);
+/// A waypoint or gateway sees what is done with requests, too; of Gateways, which hold private keys, only those that it
+/// serves. Who serves them is part of them, so that each change of it is sent.
+fn of_workload(workload: &WorkloadName, names: Names) -> ClientView {
+    let (own, account) =
+        (format!("Gateway/{}/", workload.namespace()), workload.service_account().to_owned());
+    let visible = move |kind, name: &str| {
+        kind != Kind::L7
+            || !name.starts_with("Gateway/")
+            || (name.starts_with(&own) && names.serves(name, &account))
+    };
     ClientView::only(workload.to_string(), visible)
 }
 

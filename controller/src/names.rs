@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use ambit_model::l7::Resource;
 use ambit_model::service::ServiceAddress;
 use ambit_model::workload::NetworkMode;
 use ambit_model::{NetworkAddress, Service, Text, Workload};
@@ -29,6 +30,8 @@ struct Known {
     addresses: HashMap<Text, BTreeSet<Text>>,
     /// The workloads by what stands for their nodes.
     nodes: HashMap<Text, BTreeSet<Text>>,
+    /// Who serves each Gateway with listeners of its own: service accounts of its namespace.
+    gateways: HashMap<Text, Vec<Text>>,
 }
 
 impl Names {
@@ -45,6 +48,20 @@ impl Names {
                 known.service(&difference.name, service, is_there);
             }
         }
+        for difference in &delta.l7 {
+            match difference.new.as_deref() {
+                Some(Resource::Gateway(gateway)) => {
+                    known.gateways.insert(difference.name.clone(), gateway.accounts.clone());
+                }
+                _ => drop(known.gateways.remove(&difference.name)),
+            }
+        }
+    }
+
+    /// Whether a service account of its namespace serves the Gateway of this name on the wire.
+    pub fn serves(&self, gateway: &str, account: &str) -> bool {
+        let known = self.0.read();
+        known.gateways.get(gateway).is_some_and(|accounts| accounts.iter().any(|each| **each == *account))
     }
 }
 

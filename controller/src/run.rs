@@ -220,9 +220,10 @@ impl Foundation {
     ) -> Dispatch {
         let in_force = publisher.in_force();
         let gate = Gate::new(self.tokens.clone(), settings.clock.clone(), metrics.clone());
-        let discovery = ambit_xds::Server::new(store, Admission::new(gate.clone(), in_force.clone()))
-            .resolving_by(Arc::new(publisher.names()))
-            .observed_by(Arc::new(Heard(metrics.clone())));
+        let discovery =
+            ambit_xds::Server::new(store, Admission::new(gate.clone(), in_force.clone(), publisher.names()))
+                .resolving_by(Arc::new(publisher.names()))
+                .observed_by(Arc::new(Heard(metrics.clone())));
         let issuing = IssuerSettings {
             authority: self.authority.clone(),
             trust_domain: settings.mesh.trust_domain.clone(),

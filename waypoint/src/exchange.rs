@@ -15,7 +15,10 @@ use hyper::body::Incoming;
 
 use crate::body::{ResponseBody, head_size};
 use crate::forward::forward;
-use crate::headers::{CLIENT_CERT, FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, request_id, upgrade};
+use crate::headers::{
+    CLIENT_CERT, FORWARDED_FOR, FORWARDED_PROTO, REQUEST_ID, from_outside, request_id, upgrade,
+};
+use crate::ingress::Entrance;
 use crate::judge::judge;
 use crate::mirror::mirror;
 use crate::network::Network;
@@ -50,13 +53,18 @@ pub async fn exchange<N: Network>(
         report.grpc();
     }
     let body = Replay::new(body, report.bytes());
+    let rules = match session.entrance().map(|entrance| session.listener_rules(entrance, &asked)) {
+        None => rules,
+        Some(Ok(rules)) => rules,
+        Some(Err(nobody)) => return nobody.reply().response(grpc, report),
+    };
     let allowed = match judge(&session, &rules, &mut asked, &body).await {
         Ok(allowed) => allowed,
         Err(reply) => return reply.response(grpc, report),
     };
     let onward = match rules.routes(session.target.port()).route(&asked) {
-        Outcome::NoRoutes => Ok(Onward::to_itself(&asked)),
-        Outcome::NoMatch => {
+        Outcome::NoRoutes if session.entrance().is_none() => Ok(Onward::to_itself(&asked)),
+        Outcome::NoRoutes | Outcome::NoMatch => {
             Err(Reply::new(StatusCode::NOT_FOUND, RequestFlags::NO_ROUTE, "", "route_not_found"))
         }
         Outcome::Unreadable(why) => Err(Reply::misconfigured(format!("route_unreadable{{{why}}}"))),
@@ -90,7 +98,12 @@ fn read<N: Network>(session: &Session<N>, head: Parts, upgrade: bool) -> Result<
     let Parts { method, uri, version, mut headers, .. } = head;
     let grpc = crate::headers::is_grpc(&headers);
     strip_claims_about_the_client(&mut headers);
-    let raw = Raw { method, uri: &uri, version, headers, scheme: Scheme::Http };
+    let entrance = session.entrance();
+    let scheme = entrance.map_or(Scheme::Http, Entrance::scheme);
+    if entrance.is_some() {
+        from_outside(&mut headers, session.client.address.ip(), scheme);
+    }
+    let raw = Raw { method, uri: &uri, version, headers, scheme };
     let level = session.proxy.rules.mesh().normalization;
     let (caller, destination) = (session.caller.clone(), session.destination.clone());
     let mut request = Canonical::new(raw, level, caller, destination).map_err(|refusal| (refusal, grpc))?;

@@ -1,6 +1,9 @@
 //! Headers that this proxy itself reads and writes. Pure.
 
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, UPGRADE};
+use std::net::IpAddr;
+
+use ambit_policy::request::Scheme;
+use http::header::{CONNECTION, CONTENT_TYPE, FORWARDED, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Version};
 use rand::Rng;
@@ -13,6 +16,29 @@ pub const CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// The addresses that the request came through.
 pub const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// What proxies say of the way that a request took, and of the request itself.
+const SAID_BY_PROXIES: [HeaderName; 7] = [
+    FORWARDED,
+    FORWARDED_FOR,
+    FORWARDED_PROTO,
+    REQUEST_ID,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Makes the headers of a request from outside of the mesh say what this proxy knows of its client. No proxy in front is
+/// trusted (Istio `numTrustedProxies` 0), so nothing counts that the request says of its way: it may be invented.
+pub fn from_outside(headers: &mut HeaderMap, client: IpAddr, scheme: Scheme) {
+    for name in SAID_BY_PROXIES {
+        headers.remove(name);
+    }
+    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
+        headers.insert(FORWARDED_FOR, client);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+}
 
 /// Whether the client asks for another protocol on this connection (HTTP/1.1 only, RFC 9110 section 7.8).
 pub fn upgrade(head: &Parts) -> Option<HeaderValue> {

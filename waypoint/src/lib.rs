@@ -15,6 +15,7 @@ pub mod exchange;
 pub mod forward;
 pub mod headers;
 pub mod hello;
+pub mod ingress;
 pub mod judge;
 pub mod limiters;
 pub mod mirror;

@@ -1,6 +1,6 @@
 //! The process: starts the parts in order, waits for the end, drains.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,19 +15,21 @@ use ambit_model::Identity;
 use ambit_telemetry::log::LogControl;
 use ambit_telemetry::metrics::{Registry, XdsMetrics};
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
-use ambit_transport::drain;
 use ambit_transport::listen::{ListenOptions, tcp_listener};
+use ambit_transport::{ListenError, drain};
 use ambit_xds::client::Update;
 use ambit_xds::{Configuration, Kind, Node, Writer, configuration};
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::accept::accept;
+use crate::accept::{Enters, Floor, accept};
 use crate::destinations::Destinations;
+use crate::ingress::doors::doors;
 use crate::limiters::Limiters;
 use crate::network::Kernel;
 use crate::proxy::{Proxy, buffers};
+use crate::rules::listeners::Listener;
 use crate::rules::{Rules, RulesWriter, rules};
 use crate::settings::Settings;
 use crate::stale::close_stale;
@@ -71,24 +73,26 @@ pub async fn run(settings: Settings, log: LogControl) -> anyhow::Result<()> {
     let (_admin_drain, admin_watch) = drain::channel();
     let dump = {
         let (settings, configuration) = (settings.clone(), configuration.clone());
-        let certificates = certificates.clone();
-        move || dump(&settings, &configuration, &certificates)
+        let (certificates, rules) = (certificates.clone(), rules.clone());
+        move || dump(&settings, &configuration, &certificates, &rules)
     };
     operators.serve(settings.ports, settings.ipv6, dump, &admin_watch)?;
 
     let synced = follow_controller(&settings, writer, rules_writer, XdsMetrics::register(&registry))?;
-    let listener = tcp_listener(listen_address(&settings), &listen_options(&settings))?;
+    let listener = listen(&settings, settings.port)?;
     let listening = listener.local_addr()?;
     tokio::spawn(certify(certificates.clone(), settings.identity.clone(), certified));
     let leaving_last = proxies.clone();
-    let tunnels = (workers.clone(), proxies, load);
+    let floor = Floor { workers: workers.clone(), proxies, load, drain: leaving.clone() };
+    let ports = (settings.clone(), rules.ports());
     tokio::spawn(async move {
-        if configured.complete(synced, leaving.clone()).await {
+        if configured.complete(synced, leaving).await {
             // Only now: before, nothing of a request could be judged. The kernel keeps who comes early.
-            let (workers, proxies, load) = tunnels;
-            if let Err(error) = accept(listener, &workers, proxies, load, &leaving) {
+            if let Err(error) = accept(listener, &floor, Enters::Tunnels, std::future::pending()) {
                 tracing::error!(%error, "tunnels cannot be accepted");
             }
+            let (settings, ports) = ports;
+            doors(floor, &settings, ports, |port| listen(&settings, port)).await;
         }
     });
     tracing::info!(
@@ -171,10 +175,10 @@ fn start_proxies(
     (0..workers.count()).map(proxy).collect()
 }
 
-fn listen_address(settings: &Settings) -> SocketAddr {
+fn listen(settings: &Settings, port: u16) -> Result<TcpListener, ListenError> {
     let wildcard: IpAddr =
         if settings.ipv6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-    SocketAddr::new(wildcard, settings.port)
+    tcp_listener(SocketAddr::new(wildcard, port), &listen_options(settings))
 }
 
 /// The port is shared, so that the next version of this program can listen before this one has drained.
@@ -202,7 +206,12 @@ fn node(settings: &Settings) -> Node {
 }
 
 /// What `/config_dump` answers.
-fn dump(settings: &Settings, configuration: &Configuration, certificates: &Certificates) -> Document {
+fn dump(
+    settings: &Settings,
+    configuration: &Configuration,
+    certificates: &Certificates,
+    rules: &Rules,
+) -> Document {
     let config = json!({
         "gateway": settings.gateway,
         "gatewayClass": settings.class,
@@ -219,6 +228,23 @@ fn dump(settings: &Settings, configuration: &Configuration, certificates: &Certi
     });
     resources(configuration.snapshot())
         .list("certificates", certificates_dump(certificates))
+        .list("listeners", listeners_dump(rules).into_iter())
         .member("config", config)
         .member("version", json!({ "version": env!("CARGO_PKG_VERSION"), "product": "ambit" }))
+}
+
+/// Of certificates from outside only what everybody sees.
+fn listeners_dump(rules: &Rules) -> Vec<Value> {
+    let listeners = rules.listeners();
+    let dump = |(port, listener): (u16, &Arc<Listener>)| {
+        let certificate = listener.certificate.as_ref().map(|presented| &presented.certificate);
+        json!({
+            "name": listener.name,
+            "port": port,
+            "protocol": format!("{:?}", listener.protocol),
+            "hostname": listener.hostname,
+            "certificateSha256": certificate.map(|certificate| certificate.fingerprint()),
+        })
+    };
+    listeners.iter().map(dump).collect()
 }

@@ -4,9 +4,10 @@
 
 mod book;
 mod compile;
+pub mod listeners;
 mod telemetry;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use ambit_model::l7::MeshConfig;
@@ -16,9 +17,11 @@ use ambit_model::{Change, Text};
 use ambit_policy::request::{Authenticator, PolicySet, RouteTable, StreamTable, TrafficRules};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::settings::Settings;
 use book::Book;
+use listeners::Listeners;
 
 /// What applies to one service, ready for use.
 #[derive(Debug, Default)]
@@ -65,6 +68,8 @@ pub(crate) struct InForce {
     rest: Arc<ServiceRules>,
     /// For what is asked for by a workload's address.
     workloads: Arc<ServiceRules>,
+    /// Of this proxy's own Gateway.
+    listeners: Arc<Listeners>,
     /// Labels by the workload's uid.
     labels: Table<Text, Arc<[(Text, Text)]>>,
 }
@@ -73,12 +78,14 @@ pub(crate) struct InForce {
 #[derive(Debug, Clone)]
 pub struct Rules {
     in_force: Arc<ArcSwap<InForce>>,
+    ports: watch::Receiver<BTreeSet<u16>>,
 }
 
 /// The writing side. There is one.
 #[derive(Debug)]
 pub struct RulesWriter {
     published: Arc<ArcSwap<InForce>>,
+    ports: watch::Sender<BTreeSet<u16>>,
     book: Mutex<Book>,
 }
 
@@ -88,7 +95,8 @@ pub fn rules(settings: &Settings) -> (RulesWriter, Rules) {
     let in_force = InForce { mesh: mesh.into(), ..InForce::default() };
     let published = Arc::new(ArcSwap::from_pointee(in_force));
     let book = Mutex::new(Book::new(settings));
-    (RulesWriter { published: published.clone(), book }, Rules { in_force: published })
+    let (sender, ports) = watch::channel(BTreeSet::new());
+    (RulesWriter { published: published.clone(), ports: sender, book }, Rules { in_force: published, ports })
 }
 
 impl Rules {
@@ -102,6 +110,16 @@ impl Rules {
     /// What applies to workloads that are asked for by their address.
     pub fn of_workloads(&self) -> Arc<ServiceRules> {
         self.in_force.load().workloads.clone()
+    }
+
+    /// The listeners of this proxy's own Gateway; none where it is a waypoint.
+    pub fn listeners(&self) -> Arc<Listeners> {
+        self.in_force.load().listeners.clone()
+    }
+
+    /// The ports of these, as they change.
+    pub fn ports(&self) -> watch::Receiver<BTreeSet<u16>> {
+        self.ports.clone()
     }
 
     /// Everything at this moment.
@@ -138,7 +156,15 @@ impl RulesWriter {
         let mut book = self.book.lock();
         let Some(affected) = book.apply(changes) else { return };
         let before = self.published.load_full();
-        self.published.store(Arc::new(book.compile(&before, &affected)));
+        let next = book.compile(&before, &affected);
+        let ports = next.listeners.ports();
+        self.published.store(Arc::new(next));
+        // What listens on them finds its rules.
+        self.ports.send_if_modified(|known| {
+            let different = *known != ports;
+            *known = ports;
+            different
+        });
     }
 }
 

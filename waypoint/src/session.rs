@@ -1,4 +1,4 @@
-//! One connection that came through a tunnel: for whom, to what, and what its requests have in common.
+//! One connection that came through a tunnel, or from outside to a gateway: for whom, to what, and what its requests have in common.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Instant;
 use ambit_hbone::{Authority, Baggage, ConnectRequest, Forwarded, TraceParent};
 use ambit_model::l7::route::BackendRef;
 use ambit_model::{Identity, Service, Workload};
+use ambit_policy::request::Request;
 use ambit_policy::{Chosen, Family};
 use ambit_telemetry::labels::{Reporter, SecurityPolicy};
 use ambit_telemetry::report::{ConnectionReport, HboneTarget};
@@ -17,6 +18,7 @@ use http::HeaderValue;
 
 use crate::destinations::{Asker, Call, Current, Destination, Uncallable};
 use crate::endpoint::endpoint;
+use crate::ingress::{Entrance, NoListener};
 use crate::network::Network;
 use crate::proxy::Proxy;
 use crate::rules::ServiceRules;
@@ -25,10 +27,10 @@ use crate::target::Target;
 /// Who connected.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// The TCP peer of the tunnel: the client's pod.
+    /// The TCP peer: the client's pod, or who is outside.
     pub address: SocketAddr,
-    /// Who it proved to be.
-    pub identity: Identity,
+    /// Who it proved to be in its tunnel; `None` outside of the mesh.
+    pub identity: Option<Identity>,
     /// Its workload, where its address and its identity agree. Names series, decides nothing.
     pub workload: Option<Arc<Workload>>,
 }
@@ -42,7 +44,7 @@ pub struct Session<N: Network> {
     pub client: Client,
     /// What for.
     pub target: Target,
-    /// The CONNECT's own words.
+    /// The CONNECT's own words; at a gateway the address that was dialled.
     pub authority: Authority,
     /// Who connected, as policies and routes see it.
     pub caller: Arc<ambit_policy::request::Client>,
@@ -61,15 +63,36 @@ impl<N: Network> Session<N> {
     pub fn service(&self) -> Option<&Arc<Service>> {
         match &self.target {
             Target::Service { service, .. } => Some(service),
-            Target::Workload { .. } => None,
+            Target::Workload { .. } | Target::Entrance(_) => None,
         }
+    }
+
+    /// Where it came in, if not through a tunnel.
+    pub fn entrance(&self) -> Option<&Entrance> {
+        match &self.target {
+            Target::Entrance(entrance) => Some(entrance),
+            Target::Service { .. } | Target::Workload { .. } => None,
+        }
+    }
+
+    /// What users ask of a request that came in here, as of now: its host decides which listener's it is.
+    ///
+    /// # Errors
+    /// No listener of the gateway takes it, or another than the one that the connection is for.
+    pub fn listener_rules(
+        &self,
+        entrance: &Entrance,
+        request: &Request,
+    ) -> Result<Arc<ServiceRules>, NoListener> {
+        entrance.rules(&self.proxy.rules.listeners(), request.authority().host())
     }
 
     /// What users ask of requests to the target, as of now.
     pub fn rules(&self) -> Arc<ServiceRules> {
         match &self.target {
             Target::Service { service, .. } => self.proxy.rules.of_service(&service.key),
-            Target::Workload { .. } => self.proxy.rules.of_workloads(),
+            // Those of the gateway as a whole, without any route.
+            Target::Workload { .. } | Target::Entrance(_) => self.proxy.rules.of_workloads(),
         }
     }
 
@@ -89,6 +112,9 @@ impl<N: Network> Session<N> {
                 (&to.service, port, to.subset.as_ref())
             }
             (Target::Service { service, port, .. }, None) => (&service.key, *port, None),
+            (Target::Entrance(_), None) => {
+                return Err(Uncallable::Rules("a listener of a gateway is no destination".into()));
+            }
             (Target::Workload { workload, address, protocol }, None) => {
                 let workload = snapshot.workload(&workload.uid).filter(|now| now.owns(address.ip()));
                 let workload = workload.ok_or(Uncallable::Moved(*address))?.clone();
@@ -102,6 +128,7 @@ impl<N: Network> Session<N> {
             Target::Service { dialled: Some(ip), .. } => Family::of(*ip),
             Target::Service { dialled: None, .. } => Family::V4,
             Target::Workload { address, .. } => Family::of(address.ip()),
+            Target::Entrance(entrance) => Family::of(entrance.local.ip()),
         };
         let asker = Asker { own: &own, family, namespace: &proxy.settings.namespace };
         let destination = proxy.destinations.of(service, port, subset);
@@ -112,7 +139,11 @@ impl<N: Network> Session<N> {
     /// The report of a request that was received at `start`.
     pub fn request_report(&self, start: Instant) -> RequestReport {
         let Client { address, identity, workload } = &self.client;
-        let mut report = RequestReport::received(&self.proxy.traffic, start, *address, identity.clone());
+        let worker = &self.proxy.traffic;
+        let mut report = match identity {
+            Some(identity) => RequestReport::received(worker, start, *address, identity.clone()),
+            None => RequestReport::entered(worker, start, *address, self.own()),
+        };
         if let Some(workload) = workload {
             report.source(workload.clone());
         }
@@ -134,7 +165,9 @@ impl<N: Network> Session<N> {
         };
         let mut report =
             ConnectionReport::accepted(&self.proxy.traffic, Reporter::Waypoint, start, *address, local);
-        report.security(SecurityPolicy::MutualTls).source_identity(identity.clone());
+        if let Some(identity) = identity {
+            report.security(SecurityPolicy::MutualTls).source_identity(identity.clone());
+        }
         report.hbone_target(match &self.authority {
             Authority::Address(address) => HboneTarget::Address(*address),
             Authority::Host { hostname, port } => HboneTarget::Name(hostname.clone(), *port),
@@ -146,6 +179,10 @@ impl<N: Network> Session<N> {
             report.service(service.clone());
         }
         report
+    }
+
+    fn own(&self) -> Arc<Workload> {
+        self.proxy.own(&self.proxy.configuration.snapshot()).workload
     }
 
     /// The CONNECT to an endpoint's proxy, for one connection of this client's.

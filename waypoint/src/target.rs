@@ -8,6 +8,7 @@ use ambit_model::service::AppProtocol;
 use ambit_model::traffic::ports;
 use ambit_model::{Identity, Service, Snapshot, Workload};
 
+use crate::ingress::Entrance;
 use crate::own::Own;
 use crate::settings::Settings;
 
@@ -34,6 +35,8 @@ pub enum Target {
         /// What the services that it is behind agree on for the port.
         protocol: AppProtocol,
     },
+    /// A listener of this proxy's own Gateway: routes alone say where its requests go.
+    Entrance(Entrance),
 }
 
 /// Why a CONNECT is answered 400. One line, for the client's operator too.
@@ -58,6 +61,7 @@ impl Target {
     pub fn protocol(&self) -> AppProtocol {
         match self {
             Self::Service { protocol, .. } | Self::Workload { protocol, .. } => *protocol,
+            Self::Entrance(_) => AppProtocol::Http11,
         }
     }
 
@@ -66,6 +70,7 @@ impl Target {
         match self {
             Self::Service { port, .. } => *port,
             Self::Workload { address, .. } => address.port(),
+            Self::Entrance(entrance) => entrance.local.port(),
         }
     }
 }

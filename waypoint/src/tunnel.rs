@@ -127,7 +127,7 @@ impl<N: Network> Tunnel<N> {
         let target = target(&snapshot, settings, &own, &self.identity, &authority)?;
         let peer = snapshot.workload_at(&own.workload.network, self.ends.peer.ip());
         let workload = peer.filter(|workload| workload.identity == self.identity).cloned();
-        let client = Client { address: self.ends.peer, identity: self.identity.clone(), workload };
+        let client = Client { address: self.ends.peer, identity: Some(self.identity.clone()), workload };
         let mesh = proxy.rules.mesh();
         let domain = self.identity.trust_domain();
         let caller = ambit_policy::request::Client {

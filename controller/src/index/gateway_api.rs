@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ambit_kubernetes::Object;
 use ambit_kubernetes::gateway_api::{
     BackendTLSPolicy, GRPCRoute, Gateway, GatewayClass, HTTPRoute, ReferenceGrant, TCPRoute, TLSRoute,
 };
+use ambit_kubernetes::{Object, Secret};
 use ambit_model::Text;
 
 use super::objects::Placed;
@@ -19,6 +19,8 @@ pub(super) struct GatewayApi {
     pub(super) tls: Placed<TLSRoute>,
     pub(super) tcp: Placed<TCPRoute>,
     pub(super) backend_tls: Placed<BackendTLSPolicy>,
+    /// With certificates for listeners.
+    pub(super) secrets: Placed<Secret>,
     grants: Placed<ReferenceGrant>,
     classes: HashMap<Text, Arc<GatewayClass>>,
 }
@@ -38,6 +40,7 @@ impl GatewayApi {
             Object::TCPRoute(route) => self.tcp.insert(metadata, route),
             Object::BackendTLSPolicy(policy) => self.backend_tls.insert(metadata, policy),
             Object::ReferenceGrant(grant) => self.grants.insert(metadata, grant),
+            Object::Secret(secret) => self.secrets.insert(metadata, secret),
             _ => {}
         }
     }
@@ -56,6 +59,7 @@ impl GatewayApi {
             Object::TCPRoute(_) => self.tcp.remove(metadata),
             Object::BackendTLSPolicy(_) => self.backend_tls.remove(metadata),
             Object::ReferenceGrant(_) => self.grants.remove(metadata),
+            Object::Secret(_) => self.secrets.remove(metadata),
             _ => {}
         }
     }

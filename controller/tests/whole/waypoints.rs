@@ -74,6 +74,34 @@ async fn a_waypoint_sees_routes_and_a_node_does_not() {
 }
 
 #[tokio::test]
+async fn a_gateway_with_its_keys_is_told_to_its_own_pods_alone() {
+    const FRONT: &str = "Gateway/shop/front";
+    let pod = |name: &str, address: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\n\
+             metadata: {{name: {name}, namespace: shop, labels: {{gateway.networking.k8s.io/gateway-name: front, istio.io/dataplane-mode: none}}}}\n\
+             spec: {{nodeName: two, serviceAccountName: {name}}}\nstatus: {{podIP: {address}}}\n"
+        )
+    };
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: front, namespace: shop}\n\
+                   spec: {gatewayClassName: ambit, listeners: [{name: web, port: 80, protocol: HTTP}]}\n";
+    let mesh = mesh().await;
+    mesh.write("front.yaml", &format!("{gateway}{}", pod("front", "10.0.0.10")));
+    let discover =
+        |workload: &str| Discovered::start(mesh.channel(&mesh.workload_token(workload, None)), "two");
+    let mut front = discover("shop/front");
+    front.until("it sees itself", |view| view.l7.contains_key(FRONT)).await;
+    let (mut way, mut later) = (discover("shop/way"), discover("shop/later"));
+    for other in [&mut way, &mut later] {
+        let view = other.synced().await;
+        assert!(view.l7.contains_key(ROUTE) && !view.l7.contains_key(FRONT), "{:?}", view.l7.keys());
+    }
+    mesh.write("later.yaml", &pod("later", "10.0.0.11"));
+    later.until("a pod of its account serves the Gateway", |view| view.l7.contains_key(FRONT)).await;
+    assert!(!way.now().l7.contains_key(FRONT));
+}
+
+#[tokio::test]
 async fn a_workload_gets_certificates_for_itself_only() {
     let mesh = mesh().await;
     assert_eq!(ask(&client(&mesh, "shop/way", None), WAY, WAY, HOUR).await.unwrap().len(), 2);

@@ -38,7 +38,8 @@ pub(crate) fn object(loaded: &Loaded, problems: &mut Vec<Problem>) {
     let mut complaints = Complaints { loaded, problems };
     core::metadata(loaded.object.kind(), loaded.object.metadata(), &mut complaints);
     match &loaded.object {
-        Object::Namespace(_) | Object::Node(_) | Object::ServiceAccount(_) => {}
+        // Who refers to a Secret is told what is wrong with it.
+        Object::Namespace(_) | Object::Node(_) | Object::ServiceAccount(_) | Object::Secret(_) => {}
         Object::Pod(pod) => core::pod(pod, &mut complaints),
         Object::Service(service) => core::service(service, &mut complaints),
         Object::EndpointSlice(slice) => core::endpoint_slice(slice, &mut complaints),

@@ -18,7 +18,7 @@ pub enum Treatment {
 }
 
 /// What can be read, for people.
-pub const SUPPORTED: &str = "v1 Namespace, Pod, Service, Node, ServiceAccount, List, ConfigMap istio; discovery.k8s.io/v1 EndpointSlice; \
+pub const SUPPORTED: &str = "v1 Namespace, Pod, Service, Node, ServiceAccount, List, ConfigMap istio, Secret of type kubernetes.io/tls; discovery.k8s.io/v1 EndpointSlice; \
      security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; \
      networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, ServiceEntry, VirtualService; \
      telemetry.istio.io/v1 and v1alpha1 Telemetry; \
@@ -49,7 +49,7 @@ const FOREIGN_GROUPS: [&str; 19] = [
 ];
 
 /// Kinds of other groups, which also have kinds that matter, that are Kubernetes' own business.
-const FOREIGN_KINDS: [(&str, &str); 14] = [
+const FOREIGN_KINDS: [(&str, &str); 13] = [
     ("", "Endpoints"),
     ("", "Event"),
     ("", "LimitRange"),
@@ -58,7 +58,6 @@ const FOREIGN_KINDS: [(&str, &str); 14] = [
     ("", "PodTemplate"),
     ("", "ReplicationController"),
     ("", "ResourceQuota"),
-    ("", "Secret"),
     ("networking.k8s.io", "IPAddress"),
     ("networking.k8s.io", "Ingress"),
     ("networking.k8s.io", "IngressClass"),

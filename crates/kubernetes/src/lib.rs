@@ -26,6 +26,7 @@ mod peer_authentication;
 mod pod;
 mod problem;
 mod read;
+mod secret;
 mod selector;
 mod service;
 mod service_account;
@@ -60,6 +61,7 @@ pub use pod::{
     PodSpec, PodStatus,
 };
 pub use problem::{Position, Problem};
+pub use secret::{Secret, TLS_SECRET};
 pub use selector::{WorkloadSelector, matches};
 pub use service::{
     ClusterIp, InternalTrafficPolicy, IpFamily, Protocol, Service, ServicePort, ServiceSpec, ServiceType,

@@ -10,7 +10,7 @@ use crate::istio::{
     ConfigMap, DestinationRule, RequestAuthentication, ServiceEntry, Telemetry, VirtualService,
 };
 use crate::{
-    AuthorizationPolicy, EndpointSlice, Metadata, Namespace, Node, PeerAuthentication, Pod, Service,
+    AuthorizationPolicy, EndpointSlice, Metadata, Namespace, Node, PeerAuthentication, Pod, Secret, Service,
     ServiceAccount,
 };
 
@@ -24,6 +24,7 @@ macro_rules! for_kinds {
             Pod "v1" ["v1"],
             Service "v1" ["v1"],
             ConfigMap "v1" ["v1"],
+            Secret "v1" ["v1"],
             EndpointSlice "discovery.k8s.io/v1" ["v1"],
             AuthorizationPolicy "security.istio.io/v1" ["v1", "v1beta1"],
             PeerAuthentication "security.istio.io/v1" ["v1", "v1beta1"],

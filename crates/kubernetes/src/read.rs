@@ -18,7 +18,7 @@ use crate::problem::{object_name, quoted, shortened};
 use crate::yaml::{self, Fault, Strictness, Tree, Value};
 use crate::{
     Action, AuthorizationPolicy, EndpointSlice, FieldPath, Kind, Metadata, Namespace, Node, Object,
-    PeerAuthentication, Pod, Problem, Service, ServiceAccount, check,
+    PeerAuthentication, Pod, Problem, Secret, Service, ServiceAccount, TLS_SECRET, check,
 };
 
 /// What came out of one file or more.
@@ -55,6 +55,9 @@ pub(crate) fn document(tree: &Arc<Tree>, file: &Arc<Path>, outcome: &mut Outcome
     let named = format!("{}/{}", shortened(api_version), shortened(kind));
     match kinds::treatment(api_version, kind) {
         Treatment::Read(Kind::ConfigMap) if !is_mesh_config(tree) => {
+            note(tree, file, outcome, NoteKind::NotOurs, "is not read by the mesh");
+        }
+        Treatment::Read(Kind::Secret) if tree.text("type") != Some(TLS_SECRET) => {
             note(tree, file, outcome, NoteKind::NotOurs, "is not read by the mesh");
         }
         Treatment::Read(kind) => known(tree, kind, file, outcome),
@@ -122,7 +125,11 @@ fn note(tree: &Tree, file: &Arc<Path>, outcome: &mut Outcome, kind: NoteKind, te
 fn known(tree: &Arc<Tree>, kind: Kind, file: &Arc<Path>, outcome: &mut Outcome) {
     match object(tree, kind) {
         Ok(object) => {
-            let loaded = Loaded::from_tree(object, Arc::clone(file), Arc::clone(tree));
+            let loaded = match object {
+                // Its tree holds what it does not show.
+                Object::Secret(_) => Loaded::new(object, Arc::clone(file), tree.position.line),
+                _ => Loaded::from_tree(object, Arc::clone(file), Arc::clone(tree)),
+            };
             let before = outcome.problems.len();
             check::object(&loaded, &mut outcome.problems);
             if outcome.problems.len() == before {
@@ -163,6 +170,7 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
         Kind::Pod => core::<Pod>(tree)?.into(),
         Kind::Service => core::<Service>(tree)?.into(),
         Kind::ConfigMap => core::<ConfigMap>(tree)?.into(),
+        Kind::Secret => secret(tree)?.into(),
         Kind::EndpointSlice => core::<EndpointSlice>(tree)?.into(),
         Kind::AuthorizationPolicy => spec!(AuthorizationPolicy),
         Kind::PeerAuthentication => spec!(PeerAuthentication),
@@ -190,6 +198,12 @@ fn object(tree: &Tree, kind: Kind) -> Result<Object, Fault> {
 fn strict<T: DeserializeOwned + Default>(tree: &Tree) -> Result<(Metadata, T), Fault> {
     refuse_unknown_parts(tree)?;
     Ok((part(tree, "metadata", Strictness::Lenient)?, part(tree, "spec", Strictness::Strict)?))
+}
+
+/// Not by way of its fields' types, whose errors would quote what it holds.
+fn secret(tree: &Tree) -> Result<Secret, Fault> {
+    let metadata = part(tree, "metadata", Strictness::Lenient)?;
+    Secret::from_tree(metadata, tree).map_err(Fault::new)
 }
 
 fn core<T: DeserializeOwned>(tree: &Tree) -> Result<T, Fault> {

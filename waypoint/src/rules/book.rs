@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ambit_model::l7::{MeshConfig, Resource, Target, Unreadable};
+use ambit_model::l7::gateway::Gateway;
+use ambit_model::l7::{MeshConfig, ObjectKey, ObjectKind, Resource, Target, Unreadable};
 use ambit_model::service::ServiceKey;
 use ambit_model::{Change, Text};
 use ambit_policy::request::Patterns;
@@ -18,7 +19,7 @@ pub(super) struct Book {
     /// Expressions are compiled once, however many tables use them.
     pub(super) patterns: Patterns,
     pub(super) gateway: (Text, Text),
-    pub(super) class: Text,
+    class: Text,
     trust_domain: Text,
 }
 
@@ -29,6 +30,8 @@ pub(super) struct Affected {
     pub(super) everything: bool,
     /// How services are called.
     pub(super) traffic: bool,
+    /// The listeners of this proxy's own Gateway.
+    pub(super) listeners: bool,
     /// The tables of these services.
     pub(super) services: BTreeSet<ServiceKey>,
     /// The labels of these workloads.
@@ -82,6 +85,20 @@ impl Book {
         concerned.then_some(affected)
     }
 
+    /// The Gateway that this proxy is, where it has listeners of its own.
+    pub(super) fn own_gateway(&self) -> Option<&Gateway> {
+        let name = ObjectKey::new(ObjectKind::Gateway, &self.gateway.0, &self.gateway.1).to_string();
+        match self.resources.get(&*name) {
+            Some(Resource::Gateway(gateway)) => Some(gateway),
+            _ => None,
+        }
+    }
+
+    /// Its class: as the Gateway says, else as the settings do.
+    pub(super) fn class(&self) -> Text {
+        self.own_gateway().map_or(&self.class, |gateway| &gateway.class).clone()
+    }
+
     /// The mesh's settings, or the usual ones.
     pub(super) fn mesh(&self) -> MeshConfig {
         match self.resources.get("MeshConfig") {
@@ -97,7 +114,7 @@ impl Affected {
             Resource::Mesh(_) => self.everything = true,
             Resource::DestinationRule(_) => self.traffic = true,
             Resource::Labels(labels) => drop(self.labels.insert(labels.workload.clone())),
-            Resource::Gateway(_) => {}
+            Resource::Gateway(_) => self.listeners = true,
             Resource::Route(_)
             | Resource::Policy(_)
             | Resource::Authentication(_)

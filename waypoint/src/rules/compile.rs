@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ambit_model::Text;
 use ambit_model::l7::destination_rule::{DestinationRule, TrafficPolicy};
+use ambit_model::l7::gateway::{Listener as WrittenListener, Protocol};
 use ambit_model::l7::route::Route;
 use ambit_model::l7::{ObjectKey, ObjectKind, Resource, Target, Unreadable};
 use ambit_model::service::ServiceKey;
@@ -12,8 +13,20 @@ use ambit_policy::request::{Authenticator, Place, PolicySet, RouteTable, Scope, 
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 
 use super::book::{Affected, Book};
+use super::listeners::{Listener, Listeners};
 use super::telemetry::log_from;
 use super::{InForce, ServiceRules};
+
+/// What rules are for.
+#[derive(Clone, Copy)]
+enum Subject<'a> {
+    /// Requests for a service.
+    Service(&'a ServiceKey),
+    /// Requests for workloads by their address.
+    Workloads,
+    /// Requests to a listener of the Gateway.
+    Listener(&'a WrittenListener),
+}
 
 /// A host that no service has: what applies to it applies to every service that is not named.
 const NOBODY: &str = "";
@@ -29,12 +42,17 @@ impl Book {
             let named = self.named_services();
             for key in &affected.services {
                 if named.contains(key) {
-                    let rules = self.rules(Some(key), &next);
+                    let rules = self.rules(Subject::Service(key), &next);
                     next.services.insert(key.clone(), rules.into());
                 } else {
                     next.services.remove(key);
                 }
             }
+        }
+        if affected.everything || affected.listeners {
+            // The Gateway says of which class it is.
+            next.workloads = self.rules(Subject::Workloads, &next).into();
+            next.listeners = self.listeners(&next).into();
         }
         if affected.traffic {
             next.traffic = TrafficRules::new(self.traffic()).into();
@@ -55,15 +73,14 @@ impl Book {
         next.services = ambit_model::table::Table::default();
         next.namespaces = ambit_model::table::Table::default();
         for key in self.named_services() {
-            let rules = self.rules(Some(&key), next);
+            let rules = self.rules(Subject::Service(&key), next);
             next.services.insert(key, rules.into());
         }
         for namespace in self.named_namespaces() {
-            let rules = self.rules(Some(&ServiceKey::new(&namespace, NOBODY)), next);
+            let rules = self.rules(Subject::Service(&ServiceKey::new(&namespace, NOBODY)), next);
             next.namespaces.insert(namespace, rules.into());
         }
-        next.rest = self.rules(Some(&ServiceKey::new("", NOBODY)), next).into();
-        next.workloads = self.rules(None, next).into();
+        next.rest = self.rules(Subject::Service(&ServiceKey::new("", NOBODY)), next).into();
     }
 
     /// How services are called. What is called by a rule that cannot be read cannot be called.
@@ -99,10 +116,40 @@ impl Book {
         self.targets().filter_map(namespace).collect()
     }
 
-    /// What applies to a service; without one, to workloads that are asked for by their address.
-    fn rules(&mut self, service: Option<&ServiceKey>, next: &InForce) -> ServiceRules {
-        let Self { resources, unreadable, patterns, gateway, class, .. } = self;
-        let scope = Scope { service, gateway: (&gateway.0, &gateway.1), class };
+    /// The listeners of this proxy's own Gateway.
+    fn listeners(&mut self, next: &InForce) -> Listeners {
+        let Some(gateway) = self.own_gateway() else { return Listeners::default() };
+        let written = gateway.listeners.clone();
+        let listener = |written: &WrittenListener| {
+            let listener = Listener {
+                name: written.name.clone(),
+                protocol: written.protocol,
+                hostname: written.hostname.clone(),
+                rules: self.rules(Subject::Listener(written), next).into(),
+                certificate: next.listeners.present(&written.name, &written.certificates),
+            };
+            (written.port, listener)
+        };
+        // Of what else a Gateway may listen for nothing is served here.
+        let served =
+            written.iter().filter(|written| matches!(written.protocol, Protocol::Http | Protocol::Https));
+        Listeners::new(served.map(listener))
+    }
+
+    /// What applies to a subject.
+    fn rules(&mut self, subject: Subject<'_>, next: &InForce) -> ServiceRules {
+        let class = self.class();
+        let Self { resources, unreadable, patterns, gateway, .. } = self;
+        let service = match subject {
+            Subject::Service(key) => Some(key),
+            Subject::Workloads | Subject::Listener(_) => None,
+        };
+        let place = |port: u16| match subject {
+            Subject::Service(key) => Some(Place::service(key, port)),
+            Subject::Workloads => None,
+            Subject::Listener(one) => Some(Place::listener(&gateway.0, &gateway.1, &one.name, one.port)),
+        };
+        let scope = Scope { service, gateway: (&gateway.0, &gateway.1), class: &class };
         let applies = |resource: &&Resource| scope.is_targeted(&resource.targets());
         let unreadable: Vec<&Unreadable> =
             unreadable.values().filter(|each| scope.is_targeted(&each.targets)).collect();
@@ -125,16 +172,22 @@ impl Book {
                 _ => None,
             })
             .collect();
-        let ports: BTreeSet<u16> =
-            routes.iter().flat_map(|route| route.parents.iter().filter_map(|parent| parent.port)).collect();
-        let mut table = |port| match service {
-            Some(key) => RouteTable::compile(&Place::service(key, port), &routes, unreadable(), patterns),
+        let ports: BTreeSet<u16> = match subject {
+            // It has one, which is in its place.
+            Subject::Listener(_) => BTreeSet::new(),
+            Subject::Service(_) | Subject::Workloads => {
+                let parents = routes.iter().flat_map(|route| &route.parents);
+                parents.filter_map(|parent| parent.port).collect()
+            }
+        };
+        let mut table = |port| match place(port) {
+            Some(place) => RouteTable::compile(&place, &routes, unreadable(), patterns),
             None => RouteTable::default(),
         };
-        // No parent names port 0: what is left are the routes for every port.
+        // No parent names port 0: what is left are the routes for every port, or those of the listener.
         let (for_ports, for_all) = (ports.iter().map(|port| (*port, table(*port))).collect(), table(0));
-        let mut streams = |port| match service {
-            Some(key) => StreamTable::compile(&Place::service(key, port), &routes, unreadable(), patterns),
+        let mut streams = |port| match place(port) {
+            Some(place) => StreamTable::compile(&place, &routes, unreadable(), patterns),
             None => StreamTable::default(),
         };
         let (stream_ports, all_streams) =

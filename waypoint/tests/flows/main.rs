@@ -7,6 +7,7 @@ mod drain;
 mod external;
 mod failures;
 mod http;
+mod ingress;
 mod mesh;
 mod rules;
 mod secured;

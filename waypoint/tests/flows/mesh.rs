@@ -22,6 +22,7 @@ use ambit_telemetry::metrics::Registry;
 use ambit_telemetry::traffic::{Traffic, TrafficLimits};
 use ambit_transport::dial::{DialError, DialFailure};
 use ambit_transport::{DialOptions, Drain, Watch, drain};
+use ambit_waypoint::ingress;
 use ambit_waypoint::network::Network;
 use ambit_waypoint::proxy::{Ends, Proxy, buffers};
 use ambit_waypoint::rules::{RulesWriter, rules};
@@ -185,6 +186,15 @@ impl Mesh {
         let certificate = hold.certificate().await.unwrap();
         self.holds.lock().push(hold);
         certificate
+    }
+
+    /// A connection from outside to a port of the Gateway's.
+    pub fn enter(&self, client: &str, port: u16) -> DuplexStream {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let ends =
+            Ends { peer: client.parse().unwrap(), local: format!("{WAYPOINT}:{port}").parse().unwrap() };
+        tokio::spawn(ingress::connection(self.proxy.clone(), far, ends, self.watch.clone().unwrap()));
+        near
     }
 
     /// A client's tunnel to the waypoint.

@@ -27,6 +27,17 @@ pub(super) fn resolve(
     let namespace = object.namespace_from(&author.metadata.namespace);
     let service = view.objects.service_key_of(namespace, &object.name);
     let to = BackendRef { service, port: object.port.unwrap_or(0), subset: None };
+    let through_gateway = parents.iter().any(|parent| matches!(parent.target, Target::Gateway { .. }));
+    let published = view.service_of(namespace, &object.name);
+    if through_gateway && published.is_some_and(|service| !service.waypoints.is_empty()) {
+        let line = format!(
+            "{author}: Service {namespace}/{} is bound to a waypoint, which gateways do not pass: its routes do not apply to their requests, and where it has policies they are refused",
+            object.name
+        );
+        if !notes.contains(&line) {
+            notes.push(line);
+        }
+    }
     let invalid = refusal(object, namespace, &to, parents, author, view).map(|(reason, text)| {
         let line = unmet(author, "ResolvedRefs", reason, &text);
         if !notes.contains(&line) {

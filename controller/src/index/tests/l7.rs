@@ -16,7 +16,8 @@ use ambit_model::l7::{MeshConfig, Resource};
 
 use super::{Index, index};
 
-/// Services `cart` (80 `http`, 7070 `grpc`) and `cart-v2` (80) of `shop`, and `stock` (80) of `store`, behind a waypoint.
+/// Services `cart` (80 `http`, 7070 `grpc`) and `cart-v2` (80) of `shop`, and `stock` (80) of `store`, behind a waypoint; and
+/// a pod for the Gateway `gate`.
 const MESH: &str = "
 {apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {istio.io/use-waypoint: way}}}
 ---
@@ -35,6 +36,8 @@ spec: {gatewayClassName: ambit-waypoint, listeners: [{name: mesh, port: 15008, p
 {apiVersion: v1, kind: Pod, metadata: {name: way-1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: way, istio.io/dataplane-mode: none}}, status: {podIP: 10.0.0.8}}
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: way-2, namespace: store, labels: {gateway.networking.k8s.io/gateway-name: way, istio.io/dataplane-mode: none}}, status: {podIP: 10.0.0.9}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: gate-1, namespace: shop, labels: {gateway.networking.k8s.io/gateway-name: gate, istio.io/dataplane-mode: none}}, spec: {serviceAccountName: gate}, status: {podIP: 10.0.0.7}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: cart, namespace: shop}, spec: {ports: [{name: http, port: 80}, {name: grpc, port: 7070}]}}
 ---
@@ -140,13 +143,14 @@ fn the_mesh_and_the_labels_of_pods_travel_along() {
     );
     let names: Vec<String> = index.l7().iter().map(|resource| resource.name().to_string()).collect();
     let expected = [
+        "Labels/Kubernetes//Pod/shop/gate-1",
         "Labels/Kubernetes//Pod/shop/p",
         "Labels/Kubernetes//Pod/shop/way-1",
         "Labels/Kubernetes//Pod/store/way-2",
         "MeshConfig",
     ];
     assert_eq!(names, expected);
-    let Resource::Labels(labels) = &**index.l7()[0] else { panic!() };
+    let Resource::Labels(labels) = &**index.l7()[1] else { panic!() };
     assert_eq!(labels.labels, [("app".into(), "cart".into()), ("version".into(), "v1".into())]);
-    assert_eq!(**index.l7()[3], Resource::Mesh(MeshConfig::default()));
+    assert_eq!(**index.l7()[4], Resource::Mesh(MeshConfig::default()));
 }

@@ -87,7 +87,7 @@ fn kinds() {
     only("metadata: {name: web}\n", "shop.yaml:1: this object has no kind; set apiVersion and kind");
     only(
         "apiVersion: v1\nkind: Podd\nmetadata: {name: web}\n",
-        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List, ConfigMap istio; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, ServiceEntry, VirtualService; telemetry.istio.io/v1 and v1alpha1 Telemetry; gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, BackendTLSPolicy",
+        "shop.yaml:1: Podd web: v1/Podd is not supported; supported are v1 Namespace, Pod, Service, Node, ServiceAccount, List, ConfigMap istio, Secret of type kubernetes.io/tls; discovery.k8s.io/v1 EndpointSlice; security.istio.io/v1 and v1beta1 AuthorizationPolicy, PeerAuthentication, RequestAuthentication; networking.istio.io/v1, v1beta1 and v1alpha3 DestinationRule, ServiceEntry, VirtualService; telemetry.istio.io/v1 and v1alpha1 Telemetry; gateway.networking.k8s.io/v1 Gateway, GatewayClass, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, ReferenceGrant, BackendTLSPolicy",
     );
     only(
         "apiVersion: security.istio.io/v1alpha1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: default}\n",

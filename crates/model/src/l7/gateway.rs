@@ -16,6 +16,8 @@ pub struct Gateway {
     pub class: Text,
     /// What it listens on: only listeners that were accepted.
     pub listeners: Vec<Listener>,
+    /// The service accounts of its pods, sorted: these alone are sent it, because of the keys.
+    pub accounts: Vec<Text>,
 }
 
 /// One listener.
@@ -30,7 +32,7 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Host name (lower case, `*.` allowed in front); `None` for any.
     pub hostname: Option<Text>,
-    /// Certificates, where it ends TLS.
+    /// Certificates, where it ends TLS. A listener that ends TLS and has none answers no handshake.
     pub certificates: Vec<ServerCertificate>,
 }
 

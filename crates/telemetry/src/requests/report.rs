@@ -53,6 +53,7 @@ struct Facts {
     bytes: Arc<RequestBytes>,
     words: Option<Words>,
     log_from: u16,
+    reporter: Reporter,
     source: Option<Arc<Workload>>,
     source_identity: Option<Identity>,
     destination: Option<Arc<Workload>>,
@@ -72,14 +73,30 @@ struct Facts {
 impl RequestReport {
     /// A request that was received at `start` from `client`, who proved to be `identity`.
     pub fn received(worker: &Worker, start: Instant, client: SocketAddr, identity: Identity) -> Self {
+        let mut report = Self::new(worker, start, client, Reporter::Waypoint);
+        report.facts.source_identity = Some(identity);
+        report
+    }
+
+    /// A request that came from outside of the mesh through the gateway `own`. As in Istio it is the gateway that asks:
+    /// its own workload is the source.
+    pub fn entered(worker: &Worker, start: Instant, client: SocketAddr, own: Arc<Workload>) -> Self {
+        let mut report = Self::new(worker, start, client, Reporter::Source);
+        report.facts.source_identity = Some(own.identity.clone());
+        report.facts.source = Some(own);
+        report
+    }
+
+    fn new(worker: &Worker, start: Instant, client: SocketAddr, reporter: Reporter) -> Self {
         let facts = Facts {
             start,
             client,
+            reporter,
             bytes: Arc::default(),
             words: None,
             log_from: 0,
             source: None,
-            source_identity: Some(identity),
+            source_identity: None,
             destination: None,
             service: None,
             port: 0,
@@ -224,20 +241,27 @@ impl RequestReport {
 impl Facts {
     fn traffic(&self, request: RequestFacts) -> TrafficFacts<'_> {
         TrafficFacts {
-            reporter: Reporter::Waypoint,
+            reporter: self.reporter,
             source: self.source.as_deref(),
             source_identity: self.source_identity.as_ref(),
             destination: self.destination.as_deref(),
             service: self.service.as_deref(),
             flag: ResponseFlag::None,
-            security: SecurityPolicy::MutualTls,
+            // Of a source Istio says no more.
+            security: match self.reporter {
+                Reporter::Source => SecurityPolicy::Unknown,
+                Reporter::Destination | Reporter::Waypoint => SecurityPolicy::MutualTls,
+            },
             request: Some(request),
         }
     }
 
-    /// As Istio names what a waypoint sends to.
+    /// As Istio names what a waypoint or gateway sends to.
     fn cluster(&self) -> Option<String> {
         let service = self.service.as_ref()?;
+        if self.reporter == Reporter::Source {
+            return Some(format!("outbound|{}||{}", self.port, service.key.hostname));
+        }
         Some(format!("inbound-vip|{}|http|{}", self.port, service.key.hostname))
     }
 }

@@ -24,8 +24,8 @@ impl ClientView {
         Self { name: name.into(), visible: None, unasked: Vec::new() }
     }
 
-    /// A client that may see the resources that `visible` says yes to. The answer must depend on kind and name only,
-    /// and never change.
+    /// A client that may see the resources that `visible` says yes to. The answer must depend on kind and name only, and
+    /// change only where the resource itself does, before that.
     pub fn only(name: impl Into<Text>, visible: impl Fn(Kind, &str) -> bool + Send + Sync + 'static) -> Self {
         Self { name: name.into(), visible: Some(Arc::new(visible)), unasked: Vec::new() }
     }

@@ -17,24 +17,32 @@ fn served(index: &Index) -> Option<Gateway> {
 }
 
 #[test]
+fn only_accounts_of_its_pods_serve_a_gateway() {
+    let index = gateway("ambit", "{name: a, port: 80, protocol: HTTP}");
+    assert_eq!(served(&index).unwrap().accounts, ["gate".into()]);
+    let spec = "gatewayClassName: ambit\nlisteners: [{name: a, port: 80, protocol: HTTP}]";
+    let index = mesh(&object("Gateway", "nobody", spec));
+    assert!(served(&index).unwrap().accounts.is_empty());
+    let note = "Gateway shop/nobody: Programmed=False (AddressNotAssigned): no pod serves it; run one with the label gateway.networking.k8s.io/gateway-name";
+    assert_eq!(index.told(), [note]);
+}
+
+#[test]
 fn listeners_that_can_be_served_travel() {
-    let listeners = "{name: a, port: 80, protocol: HTTP, hostname: '*.a.com'}, {name: b, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: c}]}}, {name: c, port: 8443, protocol: TLS, tls: {mode: Passthrough}}, {name: d, port: 9000, protocol: TCP}, {name: e, port: 53, protocol: UDP}";
+    let listeners = "{name: a, port: 80, protocol: HTTP, hostname: '*.a.com'}, {name: c, port: 8443, protocol: TLS, tls: {mode: Passthrough}}, {name: d, port: 9000, protocol: TCP}, {name: f, port: 15021, protocol: HTTP}";
     let index = gateway("ambit", listeners);
     let found = served(&index).unwrap();
     let spoken: Vec<(&str, u16, Protocol)> =
         found.listeners.iter().map(|listener| (&*listener.name, listener.port, listener.protocol)).collect();
-    assert_eq!(
-        spoken,
-        [("a", 80, Protocol::Http), ("c", 8443, Protocol::TlsPassthrough), ("d", 9000, Protocol::Tcp)]
-    );
+    assert_eq!(spoken, [("a", 80, Protocol::Http)]);
     assert_eq!(found.listeners[0].hostname.as_deref(), Some("*.a.com"));
-    assert_eq!(
-        index.told(),
-        [
-            "Gateway shop/gate: Accepted=False (UnsupportedProtocol): listener e: its protocol is not served; use HTTP, TCP or TLS",
-            "Gateway shop/gate: ResolvedRefs=False (InvalidCertificateRef): listener b: Secrets are not read here, so it is not served",
-        ]
-    );
+    let unsupported = |name: &str| {
+        format!(
+            "Gateway shop/gate: Accepted=False (UnsupportedProtocol): listener {name}: its protocol is not served; use HTTP or HTTPS"
+        )
+    };
+    let own = "Gateway shop/gate: Accepted=False (PortUnavailable): listener f: port 15021 is the proxy's own; use another";
+    assert_eq!(index.told(), [own.to_owned(), unsupported("c"), unsupported("d")]);
 }
 
 #[test]
@@ -47,6 +55,76 @@ fn two_protocols_on_one_port_are_a_conflict() {
         )
     };
     assert_eq!(index.told(), [conflict("a"), conflict("b")]);
+}
+
+const SHOP: (&str, &str) =
+    (include_str!("../../../../../tests/pem/shop.crt"), include_str!("../../../../../tests/pem/shop.key"));
+const WILD: (&str, &str) =
+    (include_str!("../../../../../tests/pem/wild.crt"), include_str!("../../../../../tests/pem/wild.key"));
+
+fn secret(namespace: &str, name: &str, (chain, key): (&str, &str)) -> String {
+    let indented = |text: &str| text.lines().fold(String::new(), |all, line| all + "    " + line + "\n");
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n{}  tls.key: |\n{}---\n",
+        indented(chain),
+        indented(key)
+    )
+}
+
+#[test]
+fn a_listener_that_ends_tls_has_the_certificate_of_its_secret() {
+    let with = |tls: &str, further: &str| {
+        let listeners = format!("{{name: a, port: 443, protocol: HTTPS, tls: {{{tls}}}}}");
+        let gateway =
+            object("Gateway", "gate", &format!("gatewayClassName: ambit\nlisteners: [{listeners}]"));
+        mesh(&format!("{further}{gateway}"))
+    };
+    let given = |index: &Index| {
+        let [listener] = &served(index).unwrap().listeners[..] else { panic!() };
+        assert_eq!(listener.protocol, Protocol::Https);
+        let certificates = listener.certificates.iter();
+        certificates.map(|one| (one.chain.to_string(), one.key.0.to_string())).collect::<Vec<_>>()
+    };
+    let good = secret("shop", "cert", SHOP);
+    let index = with("certificateRefs: [{name: cert}]", &good);
+    assert_eq!(given(&index), [(SHOP.0.to_owned(), SHOP.1.to_owned())]);
+    assert!(index.told().is_empty());
+    let said = format!("{:?}", index.l7());
+    assert!(!said.contains("PRIVATE KEY"), "a key is never shown");
+
+    let elsewhere = secret("other", "cert", WILD);
+    let grant = "apiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: other}\n\
+                 spec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: shop}], to: [{group: '', kind: Secret}]}\n---\n";
+    let foreign = "certificateRefs: [{name: cert, namespace: other}]";
+    let index = with(foreign, &format!("{elsewhere}{grant}"));
+    assert_eq!(given(&index)[0].0, WILD.0);
+    let mixed = secret("shop", "cert", (SHOP.0, WILD.1));
+    let opaque = good.replace("kubernetes.io/tls", "Opaque");
+    for (tls, objects, reason, text) in [
+        (foreign, &elsewhere, "RefNotPermitted", "Secret other/cert is in another namespace"),
+        ("certificateRefs: [{name: absent}]", &good, "InvalidCertificateRef", "Secret shop/absent of type"),
+        ("certificateRefs: [{name: cert}]", &opaque, "InvalidCertificateRef", "Secret shop/cert of type"),
+        ("certificateRefs: [{name: cert}]", &mixed, "InvalidCertificateRef", "is not the key of the first"),
+        (
+            "certificateRefs: [{name: cert}, {name: d}]",
+            &good,
+            "InvalidCertificateRef",
+            "must name one Secret",
+        ),
+        ("certificateRefs: [{kind: ConfigMap, name: cert}]", &good, "InvalidCertificateRef", "is no Secret"),
+        (
+            "certificateRefs: [{name: cert}], options: {a.b/mode: MUTUAL}",
+            &good,
+            "InvalidCertificateRef",
+            "tls.options a.b/mode",
+        ),
+    ] {
+        let index = with(tls, objects);
+        assert!(given(&index).is_empty(), "{tls}");
+        let [line] = &index.told()[..] else { panic!("{tls}: {:?}", index.told()) };
+        assert!(line.starts_with(&format!("Gateway shop/gate: ResolvedRefs=False ({reason}): listener a: ")));
+        assert!(line.contains(text) && !line.contains("PRIVATE"), "{line}");
+    }
 }
 
 #[test]

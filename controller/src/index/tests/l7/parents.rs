@@ -153,7 +153,8 @@ fn gateways_by_listener_namespace_kind_and_host_name() {
     let disallowed =
         refused("NotAllowedByListeners", "none of its listeners admits routes of this kind and namespace");
     left_out(&with(kinds, "", ""), &disallowed);
-    left_out(&with("{name: a, port: 80, protocol: TCP}", "", ""), &disallowed);
+    let other = with("{name: a, port: 80, protocol: TCP}", "", "");
+    assert_eq!((other.routes().count(), other.told().last()), (0, Some(&disallowed)));
 
     let foreign = |allowed: &str| {
         let listeners = format!("{{name: a, port: 80, protocol: HTTP{allowed}}}");
