@@ -97,13 +97,12 @@ pub async fn connection<N: Network, S: Stream>(
             let session = session(proxy, ends, None, drain);
             Box::pin(requests(session, stream)).await;
         }
-        Some(Protocol::Https) => match Box::pin(handshake(&proxy, stream, ends)).await {
-            Some((stream, chosen)) => {
+        Some(Protocol::Https) => {
+            if let Some((stream, chosen)) = Box::pin(handshake(&proxy, stream, ends)).await {
                 let session = session(proxy, ends, Some(chosen), drain);
                 Box::pin(requests(session, stream)).await;
             }
-            None => {}
-        },
+        }
         // The listener has gone since.
         _ => stream.abort(),
     }
