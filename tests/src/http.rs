@@ -34,7 +34,12 @@ pub fn get(from: &Namespace, to: SocketAddr, path: &str) -> io::Result<Answer> {
 
 /// One request on an open connection, which can be used again.
 pub fn ask(stream: &mut TcpStream, to: SocketAddr, path: &str) -> io::Result<Answer> {
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\n\r\n")?;
+    ask_host(stream, &to.to_string(), path)
+}
+
+/// The same of a host that has a name.
+pub fn ask_host(stream: &mut TcpStream, host: &str, path: &str) -> io::Result<Answer> {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")?;
     let mut reader = BufReader::new(stream);
     let status = line(&mut reader)?.split(' ').nth(1).and_then(|status| status.parse().ok());
     let status = status.ok_or(io::ErrorKind::InvalidData)?;

@@ -350,7 +350,7 @@ impl Mesh {
     fn settled_on(&self, side: Side) {
         for pod in self.pods.values() {
             let (name, enrolled) = (&pod.spec.name, pod.spec.enrolled());
-            let speaks_hbone = enrolled || pod.spec.gateway.is_some();
+            let speaks_hbone = enrolled || pod.spec.waypoint;
             wait_until(&format!("{name} is known and served on {}", side.name()), || {
                 let Some(dump) = self.try_dump(side) else { return false };
                 let known = find(&dump["workloads"], name);

@@ -36,8 +36,10 @@ pub struct PodSpec {
     pub labels: Vec<(String, String)>,
     /// Further annotations.
     pub annotations: Vec<(String, String)>,
-    /// The Gateway whose waypoint runs in it, which speaks HBONE itself.
+    /// The Gateway that it serves.
     pub gateway: Option<String>,
+    /// Whether it serves as waypoint, which speaks HBONE itself.
+    pub waypoint: bool,
 }
 
 impl PodSpec {
@@ -55,13 +57,19 @@ impl PodSpec {
             labels: Vec::new(),
             annotations: Vec::new(),
             gateway: None,
+            waypoint: false,
         }
     }
 
     /// A pod of the waypoint of this Gateway, in the enrolled namespace.
     pub fn waypoint(name: &str, gateway: &str, side: Side) -> Self {
+        Self { waypoint: true, ..Self::ingress(name, gateway, side) }.account("waypoint")
+    }
+
+    /// A pod of this Gateway, which takes what comes from outside, in the enrolled namespace.
+    pub fn ingress(name: &str, gateway: &str, side: Side) -> Self {
         let (mode, gateway) = (Some("none".to_owned()), Some(gateway.to_owned()));
-        Self { mode, gateway, ..Self::new(name, side) }.account("waypoint")
+        Self { mode, gateway, ..Self::new(name, side) }.account("gateway")
     }
 
     /// One that is not enrolled.

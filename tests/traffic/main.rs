@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
 mod ends;
+mod gateway;
 mod idle;
 mod one_node;
 mod policies;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         waypoint::TESTS,
         waypoint_policies::TESTS,
         waypoint_routes::TESTS,
+        gateway::TESTS,
     ]
     .concat();
     runner::main(&tests, &["http_across_nodes_and_on_one"])
