@@ -42,6 +42,16 @@ fn datagrams(namespace: &Namespace, at: SocketAddr) -> UdpSocket {
     socket
 }
 
+/// A datagram and its sender. A signal to a process with a deadline on its socket ends the wait early (signal(7)).
+fn received(socket: &UdpSocket, buffer: &mut [u8]) -> (usize, SocketAddr) {
+    loop {
+        match socket.recv_from(buffer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done.unwrap(),
+        }
+    }
+}
+
 fn dns_lands_on_15053_and_is_answered() {
     everywhere(&RedirectOptions::default(), |pair, pod, peer| {
         let (any, loopback) = if pod == POD_V4 { ("0.0.0.0", "127.0.0.1") } else { ("::", "::1") };
@@ -49,10 +59,10 @@ fn dns_lands_on_15053_and_is_answered() {
         let client = datagrams(&pair.pod, address(any, 0));
         client.send_to(b"question", address(peer, 53)).unwrap();
         let mut buffer = [0; 64];
-        let (length, from) = resolver.recv_from(&mut buffer).unwrap();
+        let (length, from) = received(&resolver, &mut buffer);
         assert_eq!(&buffer[..length], b"question");
         resolver.send_to(b"answer", from).unwrap();
-        let (length, from) = client.recv_from(&mut buffer).unwrap();
+        let (length, from) = received(&client, &mut buffer);
         assert_eq!(&buffer[..length], b"answer");
         assert_eq!(from, address(peer, 53), "the answer must seem to come from the server asked");
         let (accepted, _) = lands(&listen(&pair.pod, loopback, 15053), &pair.pod, address(peer, 53));
@@ -66,7 +76,7 @@ fn dns_is_left_alone_without_the_option() {
         let server = datagrams(&pair.peer, address(any, 53));
         datagrams(&pair.pod, address(any, 0)).send_to(b"question", address(peer, 53)).unwrap();
         let mut buffer = [0; 64];
-        assert_eq!(server.recv_from(&mut buffer).unwrap().1.ip(), pod.parse::<IpAddr>().unwrap());
+        assert_eq!(received(&server, &mut buffer).1.ip(), pod.parse::<IpAddr>().unwrap());
         // Over TCP it is outbound like any other.
         lands(&listen(&pair.pod, any, 15001), &pair.pod, address(peer, 53));
     });
