@@ -49,8 +49,7 @@ fn v6(address: Ipv6Addr) -> Option<&'static str> {
         [0x64, 0xff9b, 1, ..] => Some("it is private"),
         [0x2001, 0 | 0xdb8, ..] | [0x100, 0, 0, 0, ..] => Some("it is reserved"),
         [first, ..] if first & 0xfe00 == 0xfc00 => Some("it is private"),
-        [first, ..] if first & 0xff80 == 0xfe80 => Some("it is link-local"),
-        [first, ..] if first & 0xffc0 == 0xfe80 || first & 0xffc0 == 0xfec0 => Some("it is link-local"),
+        [first, ..] if first & 0xff80 == 0xfe80 => Some("it is link-local or site-local"),
         [first, ..] if first & 0xff00 == 0xff00 => Some("it is no single host's"),
         _ => None,
     }

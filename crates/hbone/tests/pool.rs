@@ -20,10 +20,9 @@ use http::StatusCode;
 use net::{Net, Next, key};
 use raw::{HEADERS, goaway, reset};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tunnel::{exchange, request, server, server_settings};
+use tunnel::{exchange, request};
 
 async fn open(pool: &Pool<Net>, key: &Key) -> Stream {
     pool.open(key, request()).await.unwrap().0
@@ -359,35 +358,6 @@ async fn f4_rotation_moves_new_streams_and_keeps_old_ones() {
     assert_eq!(net.dials(), 3);
 }
 
-/// The server ends first; what the client sends after that is not cut off by the end of the process.
-async fn finishing_waits_for_what_a_stream_left_in_its_tunnel() {
-    static LAST: [u8; 40_000] = [7; 40_000];
-    let net = Net::new();
-    let (arrived, last) = oneshot::channel();
-    let mut arrived = Some(arrived);
-    let (io, _server) = server(server_settings(), move |incoming| {
-        let arrived = arrived.take().unwrap();
-        async move {
-            let mut stream = incoming.accept(None).unwrap();
-            stream.shutdown().await.unwrap();
-            let mut bytes = Vec::new();
-            let ended = stream.read_to_end(&mut bytes).await;
-            arrived.send((bytes, ended.is_ok())).unwrap();
-        }
-    });
-    net.plan(Next::Pipe(io));
-    let pool = net.pool();
-    let mut stream = open(&pool, &key("a")).await;
-    stream.read_to_end(&mut Vec::new()).await.unwrap();
-    stream.write_all(&LAST).await.unwrap();
-    stream.shutdown().await.unwrap();
-    drop(stream);
-    pool.finish().await;
-    drop(pool);
-    let (bytes, well) = last.await.unwrap();
-    assert!(well && bytes == LAST, "{} of {} bytes, ended well: {well}", bytes.len(), LAST.len());
-}
-
 async fn f4_who_waits_over_a_rotation_is_served_and_the_next_get_a_newer_tunnel() {
     let net = Net::gated();
     let pool = Arc::new(net.pool());
@@ -495,7 +465,6 @@ tunnel::pairings! {
     there_is_one_retry_and_none_after_an_answer,
     f4_rotation_moves_new_streams_and_keeps_old_ones,
     f4_who_waits_over_a_rotation_is_served_and_the_next_get_a_newer_tunnel,
-    finishing_waits_for_what_a_stream_left_in_its_tunnel,
     a_deleted_pod_loses_its_tunnels_at_once,
     a_closed_key_fails_who_waits,
     a_dropped_pool_cuts_everything,

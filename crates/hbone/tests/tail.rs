@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "support/net.rs"]
+mod net;
 #[path = "support/raw.rs"]
 mod raw;
 #[path = "support/tunnel.rs"]
@@ -12,13 +14,15 @@ use std::net::SocketAddr;
 use ambit_hbone::client::connect;
 use ambit_hbone::{Buffered, Incoming, serve};
 use ambit_transport::drain;
+use net::{Net, Next, key};
 use raw::{
     ACK, DATA, END_STREAM, HEADERS, PING, PREFACE, SETTINGS, WINDOW_UPDATE, frame, goaway, headers,
     read_frame, send_if_open, settings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tunnel::{client_settings, request, server_settings};
+use tokio::sync::oneshot;
+use tunnel::{client_settings, request, server, server_settings};
 
 /// More than the reader's buffer takes, and less than the writer's.
 const TAIL: usize = 160 * 1024;
@@ -108,4 +112,37 @@ async fn a_server_reads_all_of_a_stream_that_the_client_closes_behind() {
     assert_eq!(read_and_speak(&mut far).await, TAIL);
     drop(far);
     driving.await.unwrap().unwrap();
+}
+
+/// The server ends first; what the client sends after that is not cut off by the end of the process.
+async fn finishing_waits_for_what_a_stream_left_in_its_tunnel() {
+    static LAST: [u8; 40_000] = [7; 40_000];
+    let net = Net::new();
+    let (arrived, last) = oneshot::channel();
+    let mut arrived = Some(arrived);
+    let (io, _server) = server(server_settings(), move |incoming| {
+        let arrived = arrived.take().unwrap();
+        async move {
+            let mut stream = incoming.accept(None).unwrap();
+            stream.shutdown().await.unwrap();
+            let mut bytes = Vec::new();
+            let ended = stream.read_to_end(&mut bytes).await;
+            arrived.send((bytes, ended.is_ok())).unwrap();
+        }
+    });
+    net.plan(Next::Pipe(io));
+    let pool = net.pool();
+    let (mut stream, _) = pool.open(&key("a"), request()).await.unwrap();
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+    stream.write_all(&LAST).await.unwrap();
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    pool.finish().await;
+    drop(pool);
+    let (bytes, well) = last.await.unwrap();
+    assert!(well && bytes == LAST, "{} of {} bytes, ended well: {well}", bytes.len(), LAST.len());
+}
+
+tunnel::pairings! {
+    finishing_waits_for_what_a_stream_left_in_its_tunnel,
 }
