@@ -149,7 +149,7 @@ fn of_workload(
 
 /// The protocol that every service which leads to this port of the workload declares.
 fn agreed(snapshot: &Snapshot, workload: &Workload, port: u16) -> AppProtocol {
-    let declared = workload.services.iter().filter_map(|(key, own)| {
+    let mut declared = workload.services.iter().filter_map(|(key, own)| {
         let service = snapshot.service(key)?;
         let target = |listed: &ambit_model::service::Port| {
             let of_own = own.iter().find(|each| each.service_port == listed.service_port);
@@ -157,7 +157,6 @@ fn agreed(snapshot: &Snapshot, workload: &Workload, port: u16) -> AppProtocol {
         };
         service.ports.iter().find(|listed| target(listed) == port).map(|listed| listed.protocol)
     });
-    let mut declared = declared;
     let first = declared.next().unwrap_or_default();
     if declared.all(|other| other == first) { first } else { AppProtocol::Unknown }
 }
